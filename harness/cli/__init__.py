@@ -1,0 +1,91 @@
+"""The command line: a skin. One file per command, imported when that command is called, so that ``harness --help`` is instant.
+
+Only this package wires the floors together. A HarnessError becomes one line and its exit code; anything else is a bug and shows
+its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+
+# command -> one line of help; the module of the same name holds the click command ``command``
+COMMANDS = {
+    "run": "Run a suite and give the verdict: 0 ship, 1 optimize, 2 inconclusive.",
+    "validate": "Check a suite without running it.",
+    "init": "Write a commented starter suite.",
+    "compare": "Compare two stored runs, without generating anything.",
+    "report": "Write the report of a run: HTML, markdown, JUnit XML, JSON.",
+    "runs": "List the runs in the store.",
+    "promote": "Make a run the baseline of its suite.",
+    "export": "Write responses, scores or items to Parquet, JSONL or CSV.",
+    "train": "Train a LoRA adapter from a recipe (SFT, DPO).",
+    "demo": "Watch the quickstart: one candidate refused, the repaired one shipped.",
+}
+
+EXIT_CODES = """\
+Exit codes: 0 ship (or done), 1 optimize further, 2 inconclusive, 3 usage or configuration error, 4 infrastructure failed or
+the run is incomplete (running the same command again continues it)."""
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"harness.cli.{cmd_name}").command  # type: ignore[no-any-return]
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            raise click.UsageError(f"no command {args[0]!r}." + (f" Did you mean {' or '.join(near)}?" if near else " See harness --help."))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="harness")
+def group() -> None:
+    """Ship this checkpoint, or optimize further - and where?"""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point of the ``harness`` script."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; errors for people are printed to stderr as they read."""
+    try:
+        result = group.main(args=args, prog_name="harness", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 3
+    except HarnessError as error:
+        click.echo(f"error: {error.line()}" if "\n" not in error.line() else error.line(), err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted: what was done is stored; running the same command again continues it", err=True)
+        return 4
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 4

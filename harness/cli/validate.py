@@ -1,0 +1,30 @@
+"""``harness validate``: every fault of a suite at once, without running anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("validate")
+@click.argument("suite", type=click.Path(path_type=Path), required=False)
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of suite files, for editors, and stop.")
+def command(suite: Path | None, schema: bool) -> None:
+    """Check SUITE: every fault as file:line: message. Exit code 0 when there is none, 3 otherwise."""
+    from harness.errors import UsageError
+    from harness.suite import json_schema, load_suite
+
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+        return
+    if suite is None:
+        raise UsageError("no suite given", todo="harness validate suite.yaml")
+    loaded = load_suite(suite)
+    click.echo(f"{suite}: valid. {loaded.name}, hash {loaded.hash[:12]}")
+    click.echo(f"  candidates    {', '.join(loaded.candidates)} (baseline: {loaded.baseline})")
+    width = max(len(name) for name in loaded.capabilities)
+    for name, capability in loaded.capabilities.items():
+        margin = f", margin {capability.margin:g}" if capability.margin else ""
+        click.echo(f"  {name:<{width}}  {capability.role}{margin}, {len(capability.cases)} cases x {capability.samples} samples")
