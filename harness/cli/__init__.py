@@ -16,16 +16,16 @@ from harness.errors import HarnessError
 
 # command -> one line of help; the module of the same name holds the click command ``command``
 COMMANDS = {
-    "run": "Run a suite and give the verdict: 0 ship, 1 optimize, 2 inconclusive.",
+    "run": "Run a suite and give the verdict: ship or optimize.",
     "validate": "Check a suite without running it.",
     "init": "Write a commented starter suite.",
     "compare": "Compare two stored runs, without generating anything.",
     "report": "Write the report of a run: HTML, markdown, JUnit XML, JSON.",
     "runs": "List the runs in the store.",
     "promote": "Make a run the baseline of its suite.",
-    "export": "Write responses, scores or items to Parquet, JSONL or CSV.",
+    "export": "Write responses or scores to Parquet, JSONL or CSV.",
     "train": "Train a LoRA adapter from a recipe (SFT, DPO).",
-    "demo": "Watch the quickstart: one candidate refused, the repaired one shipped.",
+    "demo": "Watch one candidate be refused and another ship.",
 }
 
 EXIT_CODES = """\
