@@ -7,7 +7,7 @@ In a test, in a thread of the same process::
 
 ``faults`` is a list used up one per chat request (None: answer properly) or a callable ``(number from 0, body) -> Fault | None``.
 ``answer`` maps the request's body to a text, or to a dict of message fields (``content``, ``reasoning_content``, ... and
-``finish_reason``). As a process of its own, so that its CPU time is not the client's: ``with scripted_process(delay=0.05) as url``.
+``finish_reason``). As a process of its own, so that its CPU time is not the client's: ``scripted_process``.
 """
 
 from __future__ import annotations
