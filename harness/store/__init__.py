@@ -1,0 +1,7 @@
+"""Where runs live: the only package that knows DuckDB. See harness.store.store for how it works."""
+
+from harness.store.rows import Latencies, StoredVerdict
+from harness.store.store import Store
+from harness.store.writer import RunWriter
+
+__all__ = ["Latencies", "RunWriter", "Store", "StoredVerdict"]

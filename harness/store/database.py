@@ -1,0 +1,123 @@
+"""DuckDB, opened for a moment: settings, migrations, and its errors turned into StoreErrors.
+
+The limits keep a run small: two threads, 96 MB of buffers, the rest spills beside the database. No extension is ever fetched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+
+from harness.errors import StoreError
+from harness.store.journal import disk_full
+from harness.store.migrations import Migration, migrations
+
+Connection = duckdb.DuckDBPyConnection
+
+_SETTINGS = {
+    "threads": 2,
+    "memory_limit": "96MB",
+    "preserve_insertion_order": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+}
+
+
+@contextlib.contextmanager
+def connect(path: Path) -> Iterator[Connection]:
+    """The database, up to date; for use under the store's lock. Raises StoreError for whatever is wrong with it."""
+    with translated(path):
+        connection = duckdb.connect(str(path), config=_SETTINGS)  # type: ignore[arg-type]
+        try:
+            migrate(connection, path)
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All or nothing."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):  # the connection may be beyond a rollback; then reopening does it
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """DuckDB's errors that a user can meet as StoreErrors. Errors in our own SQL stay what they are: bugs."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException) as error:
+        raise _explained(str(error), path) from error
+    except duckdb.OutOfMemoryException as error:
+        raise StoreError(
+            f"DuckDB needs more memory or temporary space: {_first_line(error)}",
+            where=str(path),
+            todo="Free space on the store's disk; nothing was changed",
+        ) from error
+
+
+def _explained(message: str, path: Path) -> StoreError:
+    lower = message.lower()
+    if "no space left" in lower or "file too large" in lower or "quota exceeded" in lower:
+        return disk_full(path)
+    if "could not set lock" in lower or "conflicting lock" in lower:
+        return StoreError(
+            "another program has the database open", where=str(path), todo="Close it (a DuckDB shell?) and try again"
+        )
+    if "permission denied" in lower or "read-only" in lower:
+        return StoreError("the database cannot be written", where=str(path), todo="Check the permissions")
+    if "newer version" in lower or "older version" in lower or "storage version" in lower:
+        return StoreError(
+            f"the file is of another version of DuckDB: {_first_line(message)}",
+            where=str(path),
+            todo="Upgrade duckdb, or use another store",
+        )
+    return StoreError(
+        f"the database is damaged or no database: {_first_line(message)}",
+        where=str(path),
+        todo="Restore it from a backup, or move it away to start an empty store; runs still in journal/ are kept",
+    )
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".!")[:300]
+
+
+def migrate(connection: Connection, path: Path, steps: Sequence[Migration] | None = None) -> None:
+    """Bring the database to the newest version, a transaction for each step. Raises StoreError for a newer or foreign one."""
+    steps = migrations() if steps is None else steps
+    known, version = max(step.version for step in steps), _version(connection, path)
+    if version > known:
+        raise StoreError(
+            f"the store is of version {version}, this harness knows up to {known}",
+            where=str(path),
+            todo="Upgrade the harness, or use another store",
+        )
+    for step in steps:
+        if step.version > version:
+            with transaction(connection):
+                connection.execute("CREATE TABLE IF NOT EXISTS migrations (version INTEGER, name VARCHAR, applied_at DOUBLE)")
+                connection.execute(step.sql)
+                connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", [step.version, step.name, time.time()])
+
+
+def _version(connection: Connection, path: Path) -> int:
+    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()}
+    if "migrations" in tables:
+        row = connection.execute("SELECT max(version) FROM migrations").fetchone()
+        return int(row[0]) if row and row[0] is not None else 0
+    if tables:
+        raise StoreError("this DuckDB file is no store of the harness", where=str(path), todo="Use another directory")
+    return 0

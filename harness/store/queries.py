@@ -1,0 +1,230 @@
+"""What is read from the tables. Every function takes an open connection; nothing here holds the lock or keeps a cursor.
+
+SQL is put together from the constants below only; whatever comes from outside is a parameter.
+"""
+
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from harness.model import Candidate, Case, Item, ItemStatus, Ledger, Message, Response, RunRecord, Score, ScoreRow, Split, Verdict
+from harness.store.database import Connection
+from harness.store.rows import Latencies, StoredVerdict, case_from, components_from, noun
+
+PAGE_ROWS = 1_000
+PAGE_BYTES = 16 << 20
+
+# One row per planned item with what became of it. An answer or score for another request than the plan's (other rendering) is
+# none. Not a view of the database: then changing it would need a migration.
+STATUS = """
+SELECT i.*, a.rank, a.response_id, coalesce(a.cached, false) AS cached, s.value, s.passed, s.unscored, s.explanation,
+    s.components, s.scorer_digest,
+    CASE WHEN a.rank = 1 THEN 'errored' WHEN a.rank = 2 AND s.value IS NOT NULL THEN 'scored' WHEN a.rank = 2 THEN 'unscored'
+         ELSE 'skipped' END AS status,
+    CASE WHEN a.rank = 1 THEN coalesce(p.error, 'unknown')
+         WHEN a.rank = 2 AND s.value IS NOT NULL THEN NULL
+         WHEN a.rank = 2 AND s.case_id IS NOT NULL THEN coalesce(s.unscored, 'unknown')
+         WHEN a.rank = 2 THEN 'pending'
+         WHEN a.rank = 0 THEN coalesce(a.reason, 'unknown')
+         WHEN (SELECT status FROM runs WHERE id = $run) = 'running' THEN 'pending' ELSE 'not-asked' END AS reason
+FROM (SELECT * FROM items WHERE run_id = $run) i
+LEFT JOIN (SELECT * FROM answers WHERE run_id = $run) a ON a.case_id = i.case_id AND a.sample = i.sample AND a.key = i.key
+LEFT JOIN (SELECT * FROM scores WHERE run_id = $run AND scorer = 'checks') s
+    ON a.rank = 2 AND s.case_id = i.case_id AND s.sample = i.sample AND s.key = i.key
+LEFT JOIN (SELECT id, error FROM responses WHERE error IS NOT NULL) p ON p.id = a.response_id
+"""
+
+_RUN = """
+SELECT id, suite_name, suite_hash, candidate, status, plan, started_at, finished_at, ledger, provenance,
+    id = (SELECT arg_max(run_id, (promoted_at, rowid)) FROM promotions p WHERE p.suite_name = runs.suite_name) AS promoted
+FROM runs
+"""
+
+_RESPONSE = """p.key, p.text, p.thinking, p.finish_reason, p.prompt_tokens, p.completion_tokens, p.ttft_s, p.total_s, p.attempts,
+    p.started_at, p.error, p.error_message"""
+
+
+def run_ids(connection: Connection, suite: str | None = None) -> list[str]:
+    """The ids of all runs (of a suite), the newest first."""
+    rows = connection.execute(
+        "SELECT id FROM runs WHERE $suite IS NULL OR suite_name = $suite ORDER BY started_at DESC, rowid DESC", {"suite": suite}
+    ).fetchall()
+    return [run_id for (run_id,) in rows]
+
+
+def run_records(connection: Connection, ids: Sequence[str]) -> list[RunRecord]:
+    """The records of these runs, in this order; unknown ids are left out."""
+    rows = connection.execute(f"{_RUN} WHERE id IN (SELECT unnest($1::VARCHAR[]))", [list(ids)]).fetchall()
+    records = {row[0]: _record(connection, row) for row in rows}
+    return [records[run_id] for run_id in ids if run_id in records]
+
+
+def _record(connection: Connection, row: tuple[Any, ...]) -> RunRecord:
+    run_id, suite_name, suite_hash, candidate, status, plan, started_at, finished_at, ledger, provenance, promoted = row
+    return RunRecord(
+        id=run_id,
+        suite_name=suite_name,
+        suite_hash=suite_hash,
+        candidate=noun(Candidate, json.loads(candidate)),
+        status=status,
+        plan=json.loads(plan),
+        started_at=started_at,
+        finished_at=finished_at,
+        ledger=noun(Ledger, json.loads(ledger)) if ledger else ledger_of(connection, run_id),
+        provenance=json.loads(provenance),
+        promoted=bool(promoted),
+    )
+
+
+def ledger_of(connection: Connection, run_id: str, capability: str | None = None) -> Ledger:
+    """The closed denominator of a run, or of one capability of it."""
+    rows = connection.execute(
+        f"""SELECT status, reason, count(*) FROM ({STATUS}) WHERE $capability IS NULL OR capability = $capability
+            GROUP BY status, reason ORDER BY status, reason""",
+        {"run": run_id, "capability": capability},
+    ).fetchall()
+    counts: dict[str, dict[str, int]] = {status.value: {} for status in ItemStatus}
+    for status, reason, count in rows:
+        counts[status][reason or ""] = count
+    return Ledger(
+        planned=sum(count for _, _, count in rows),
+        scored=sum(counts["scored"].values()),
+        unscored=counts["unscored"],
+        errored=counts["errored"],
+        skipped=counts["skipped"],
+    )
+
+
+def score_pages(connection: Connection, run_id: str, rows: int) -> list[tuple[int, int]]:
+    """Ranges of seq (both ends within) that hold at most so many items each."""
+    found = connection.execute(
+        """SELECT min(seq), max(seq) FROM (SELECT seq, (row_number() OVER (ORDER BY seq) - 1) // $rows AS page
+           FROM items WHERE run_id = $run) GROUP BY page ORDER BY page""",
+        {"run": run_id, "rows": rows},
+    )
+    return found.fetchall()
+
+
+def score_rows(connection: Connection, run_id: str, first: int, last: int) -> list[ScoreRow]:
+    rows = connection.execute(
+        f"""SELECT case_id, capability, sample, status, value, passed, reason, cluster, split, must_pass FROM ({STATUS})
+            WHERE seq BETWEEN $first AND $last ORDER BY seq""",
+        {"run": run_id, "first": first, "last": last},
+    ).fetchall()
+    return [ScoreRow(c, k, j, ItemStatus(status), v, p, r, g, Split(split), m) for c, k, j, status, v, p, r, g, split, m in rows]
+
+
+def item_pages(
+    connection: Connection, run_id: str, case_ids: Sequence[str] | None, capability: str | None, status: str | None
+) -> list[list[int]]:
+    """The seqs of the items asked for, in pages of at most PAGE_ROWS items and about PAGE_BYTES of text."""
+    rows = connection.execute(
+        f"""SELECT list(seq ORDER BY seq) FROM
+            (SELECT seq, (sum(size) OVER w) // $bytes AS by_size, ((row_number() OVER w) - 1) // $rows AS by_row FROM
+             (SELECT i.seq, coalesce(strlen(p.text), 0) + coalesce(strlen(p.thinking), 0)
+                + coalesce(strlen(q.messages), 0) AS size
+              FROM ({STATUS}) i LEFT JOIN responses p ON p.id = i.response_id LEFT JOIN requests q ON q.key = i.key
+              WHERE ($cases IS NULL OR i.case_id IN (SELECT unnest($cases::VARCHAR[])))
+                AND ($capability IS NULL OR i.capability = $capability) AND ($status IS NULL OR i.status = $status))
+             WINDOW w AS (ORDER BY seq ROWS UNBOUNDED PRECEDING))
+            GROUP BY by_size, by_row ORDER BY min(seq)""",
+        {
+            "run": run_id,
+            "cases": None if case_ids is None else list(case_ids),
+            "capability": capability,
+            "status": status,
+            "bytes": PAGE_BYTES,
+            "rows": PAGE_ROWS,
+        },
+    ).fetchall()
+    return [page for (page,) in rows]
+
+
+def items(connection: Connection, run_id: str, seqs: Sequence[int]) -> list[Item]:
+    """These items of a run, whole, in the plan's order."""
+    rows = connection.execute(
+        f"""SELECT i.case_id, i.capability, c.vars, c.reference, c.metadata, i.cluster, i.split, i.must_pass, i.source,
+            i.sample, i.status, i.reason, q.messages, i.cached, i.rank = 2 AND i.components IS NOT NULL,
+            i.value, i.passed, i.unscored, i.explanation, i.components, p.id, {_RESPONSE}
+            FROM (SELECT * FROM ({STATUS}) WHERE seq IN (SELECT unnest($seqs::BIGINT[]))) i
+            LEFT JOIN cases c ON c.digest = i.case_digest
+            LEFT JOIN requests q ON q.key = i.key
+            LEFT JOIN responses p ON p.id = i.response_id
+            ORDER BY i.seq""",
+        {"run": run_id, "seqs": list(seqs)},
+    ).fetchall()
+    return [_item(row) for row in rows]
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    case_id, capability, variables, reference, metadata, cluster, split, must_pass, source = row[:9]
+    sample, status, reason, messages, cached, has_score, value, passed, unscored, explanation, components, response_id = row[9:21]
+    case: Case = case_from(
+        case_id,
+        capability,
+        (variables, reference, metadata),
+        cluster=cluster,
+        split=Split(split),
+        must_pass=must_pass,
+        source=source,
+    )
+    return Item(
+        case=case,
+        sample=sample,
+        status=ItemStatus(status),
+        reason=reason,
+        messages=tuple(Message(**message) for message in json.loads(messages or "[]")),
+        response=None if response_id is None else Response(*row[21:]),
+        score=Score(value, passed, unscored, explanation, components_from(components)) if has_score else None,
+        cached=cached,
+    )
+
+
+def cached_responses(connection: Connection, keys: Sequence[str]) -> dict[str, Response]:
+    """The latest successful response to each of these request keys, where there is one."""
+    rows = connection.execute(
+        f"""SELECT {_RESPONSE} FROM responses p WHERE error IS NULL AND key IN (SELECT unnest($1::VARCHAR[]))
+            QUALIFY row_number() OVER (PARTITION BY key ORDER BY rowid DESC) = 1""",
+        [list(keys)],
+    ).fetchall()
+    return {row[0]: Response(*row) for row in rows}
+
+
+def done(connection: Connection, run_id: str, scorer_digest: str) -> set[tuple[str, int]]:
+    """The (case id, sample) of a run that have a response and a score (or a reason for none) by this scorer."""
+    rows = connection.execute(
+        f"SELECT case_id, sample FROM ({STATUS}) WHERE rank = 2 AND scorer_digest = $digest",
+        {"run": run_id, "digest": scorer_digest},
+    ).fetchall()
+    return set(rows)
+
+
+def latencies(connection: Connection, run_id: str) -> Latencies:
+    """Exact quantiles (interpolated) over the successful responses of a run."""
+    row = connection.execute(
+        f"""SELECT count(*), count(*) FILTER (i.cached), quantile_cont(p.ttft_s, 0.5), quantile_cont(p.ttft_s, 0.95),
+            quantile_cont(p.total_s, 0.5), quantile_cont(p.total_s, 0.95),
+            coalesce(sum(p.prompt_tokens), 0)::BIGINT, coalesce(sum(p.completion_tokens), 0)::BIGINT
+            FROM (SELECT response_id, cached FROM ({STATUS}) WHERE rank = 2) i
+            JOIN responses p ON p.id = i.response_id""",
+        {"run": run_id},
+    ).fetchone()
+    assert row is not None  # an aggregate without GROUP BY always has a row
+    return Latencies(*row)
+
+
+def verdict_of(connection: Connection, run_id: str, baseline_run_id: str | None) -> StoredVerdict | None:
+    """The latest verdict on a run (against this baseline, when one is named)."""
+    row = connection.execute(
+        """SELECT run_id, baseline_run_id, content, decided_at FROM verdicts
+           WHERE run_id = $run AND ($baseline IS NULL OR baseline_run_id = $baseline)
+           ORDER BY decided_at DESC, rowid DESC LIMIT 1""",
+        {"run": run_id, "baseline": baseline_run_id},
+    ).fetchone()
+    if row is None:
+        return None
+    return StoredVerdict(row[0], row[1], noun(Verdict, json.loads(row[2])), row[3])

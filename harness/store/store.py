@@ -1,0 +1,276 @@
+"""The store: where runs, responses, scores and verdicts live. A directory, used by any number of processes at once.
+
+    store.duckdb     the tables
+    lock             held while store.duckdb is open
+    journal/         what is not in the tables yet, per run
+    logs/            for whoever serves models
+
+Why so: DuckDB lets one process write a file, and meanwhile no other can even read it. So nobody keeps it open. A run appends to a
+journal of its own, which needs no lock, survives kill -9 after each record and costs some 20 microseconds a record.
+Whoever wants to read takes the lock, folds the journals into the tables, reads and lets go; the same happens at the beginning and
+at the end of a run. Folding only then, and not every few seconds, is deliberate: DuckDB rewrites the last, unfinished row group
+of each column at every checkpoint, so frequent small folds would cost more than all the rest together, and a run should not stop
+to wait for a report. A long read goes in pages with the lock free between them.
+
+Sharing: responses are stored once and found again by request key, so a changed check scores again without generating. An item
+points at the very response that was scored: two runs that asked the same question at once keep an answer each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.errors import StoreError, UsageError
+from harness.model import Item, ItemStatus, Ledger, Request, RunRecord, ScoreRow, Verdict
+from harness.store import database, journal, lock, queries
+from harness.store import export as exports
+from harness.store.fold import fold as fold_journal
+from harness.store.rows import Latencies, StoredVerdict, clean, plain, to_json
+from harness.store.writer import RunWriter
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SCORE_PAGE = 20_000
+
+
+class Store:
+    """See the module. All methods may be called from several threads; each waits for the lock for up to timeout_s seconds.
+
+    notes: what was found damaged and left out while reading (a line that a crash cut short), for people.
+    """
+
+    def __init__(self, path: Path, timeout_s: float, notify: lock.Notify | None) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        self._timeout_s, self._notify = timeout_s, notify
+        self._mutex = threading.RLock()
+        self._connection: database.Connection | None = None
+
+    @classmethod
+    def open(
+        cls, path: str | Path = ".harness", *, create: bool = True, timeout_s: float = 60.0, notify: lock.Notify | None = None
+    ) -> Store:
+        """The store in a directory, made when it is not there and create is True.
+
+        notify: called with a sentence when another process makes us wait (default: a log warning). Raises StoreError when it is
+        no store, damaged, of a newer version, held for too long, or not writable.
+        """
+        folder = Path(path).resolve()
+        _prepare(folder, create)
+        store = cls(folder, timeout_s, notify)
+        with store._session(fold=False):
+            pass  # finds what is wrong with it now and not in the middle of a run
+        return store
+
+    @property
+    def logs(self) -> Path:
+        """Where logs of servers belong."""
+        return self.path / "logs"
+
+    def close(self) -> None:
+        """Nothing is held between calls; here for ``with``."""
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _session(self, *, fold: bool = True) -> Iterator[database.Connection]:
+        """The database under the lock, with the journals folded in. Within a session, another one is the same."""
+        with self._mutex:
+            if self._connection is not None:
+                yield self._connection
+                return
+            with (
+                lock.held(self.path / "lock", self._timeout_s, self._notify),
+                database.connect(self.path / "store.duckdb") as connection,
+            ):
+                self._connection = connection
+                try:
+                    if fold:
+                        self._fold(connection)
+                    yield connection
+                finally:
+                    self._connection = None
+
+    def _fold(self, connection: database.Connection) -> None:
+        try:
+            self.notes += fold_journal(connection, self.path / "journal")
+        except OSError as error:
+            raise journal.system_error(error, self.path) from error
+
+    # -- writing ------------------------------------------------------------------------------------------------------------
+
+    def begin_run(self, record: RunRecord, suite_source: str, suite: Mapping[str, Any], requests: Iterable[Request]) -> RunWriter:
+        """Begin a run, or go on with the one of the same id: what it has stays, items new in the plan are added.
+
+        record.status, finished_at and ledger are the store's own to fill in. suite_source: the YAML as written (variables
+        unresolved: secrets stay out). suite: the same as JSON-able values. requests: the whole plan, every (case, sample), in
+        order; it may be a generator. Raises StoreError while another process writes this run.
+        """
+        if not _RUN_ID.fullmatch(record.id):
+            raise UsageError(f"{record.id!r} is no run id", todo="Use letters, digits, - and _, at most 64")
+        with self._session():
+            segment = journal.JournalWriter(self.path / "journal" / record.id)
+        writer = RunWriter(record.id, segment, self._session)
+        try:
+            writer.plan(record, clean(suite_source), suite, requests)
+            with self._session():
+                pass  # folds the plan
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def save_verdict(self, run_id: str, baseline_run_id: str | None, verdict: Verdict) -> None:
+        """Store a verdict with its evidence; an earlier one on the same two runs is replaced."""
+        pair = [run_id, baseline_run_id]
+        with self._session() as connection, database.transaction(connection):
+            for table in ("verdicts", "comparisons"):
+                which = "run_id = ? AND baseline_run_id IS NOT DISTINCT FROM ?"
+                connection.execute(f"DELETE FROM {table} WHERE {which}", pair)  # noqa: S608 - our own table names
+            content = to_json(plain(verdict))
+            connection.execute("INSERT INTO verdicts VALUES (?, ?, ?, ?, ?)", [*pair, str(verdict.outcome), content, time.time()])
+            for row in verdict.comparisons:
+                p = row.paired
+                numbers = [row.margin, row.candidate_mean, row.baseline_mean]
+                numbers += [p.delta, p.low, p.high] if p else [None, None, None]
+                claims = to_json([str(claim) for claim in row.claims])
+                connection.execute(
+                    "INSERT INTO comparisons VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [*pair, clean(row.capability), str(row.role), *numbers, row.n_paired, p.method if p else None, claims],
+                )
+
+    def promote(self, run_id: str) -> RunRecord:
+        """Make a run its suite's baseline from now on."""
+        with self._session() as connection:
+            record = self._known(connection, run_id)
+            connection.execute("INSERT INTO promotions VALUES (?, ?, ?)", [record.suite_name, record.id, time.time()])
+            return self._known(connection, run_id)
+
+    # -- reading ------------------------------------------------------------------------------------------------------------
+
+    def runs(self, suite: str | None = None) -> list[RunRecord]:
+        """All runs (of the suite with this name), the newest first. One whose process died unfinished reads as interrupted."""
+        with self._session() as connection:
+            return self._records(connection, queries.run_ids(connection, suite))
+
+    def run(self, reference: str, suite: str | None = None) -> RunRecord:
+        """The run with this id, or the only one whose id begins so, or ``latest``. Raises UsageError naming what there is."""
+        with self._session() as connection:
+            ids = queries.run_ids(connection, suite)
+            if reference == "latest" and ids:
+                matches = ids[:1]
+            else:
+                matches = [i for i in ids if i == reference] or [i for i in ids if reference and i.startswith(reference)]
+            if len(matches) != 1:
+                raise _no_such_run(reference, matches, ids)
+            return self._known(connection, matches[0])
+
+    def promoted(self, suite: str) -> RunRecord | None:
+        """The baseline of the suite with this name, if one was promoted."""
+        with self._session() as connection:
+            row = connection.execute(
+                "SELECT run_id FROM promotions WHERE suite_name = ? ORDER BY promoted_at DESC, rowid DESC LIMIT 1", [suite]
+            ).fetchone()
+            return self._known(connection, row[0]) if row else None
+
+    def items(
+        self,
+        run_id: str,
+        *,
+        case_ids: Sequence[str] | None = None,
+        capability: str | None = None,
+        status: ItemStatus | None = None,
+    ) -> Iterator[Item]:
+        """Items with prompt, response and score in the plan's order; memory stays flat, and the lock is free between pages."""
+        with self._session() as connection:
+            pages = queries.item_pages(connection, run_id, case_ids, capability, None if status is None else str(status))
+        for page in pages:
+            with self._session(fold=False) as connection:
+                found = queries.items(connection, run_id, page)
+            yield from found
+
+    def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
+        """Every planned item in its light form, in the plan's order."""
+        with self._session() as connection:
+            pages = queries.score_pages(connection, run_id, _SCORE_PAGE)
+        for first, last in pages:
+            with self._session(fold=False) as connection:
+                found = queries.score_rows(connection, run_id, first, last)
+            yield from found
+
+    def ledger(self, run_id: str, capability: str | None = None) -> Ledger:
+        """The closed denominator of a run, or of one capability of it, as of now."""
+        with self._session() as connection:
+            return queries.ledger_of(connection, run_id, capability)
+
+    def latencies(self, run_id: str) -> Latencies:
+        """Timings and tokens of a run's successful responses."""
+        with self._session() as connection:
+            return queries.latencies(connection, run_id)
+
+    def verdict(self, run_id: str, baseline_run_id: str | None = None) -> StoredVerdict | None:
+        """The latest verdict on a run (against this baseline, when one is named)."""
+        with self._session() as connection:
+            return queries.verdict_of(connection, run_id, baseline_run_id)
+
+    def suite(self, suite_hash: str) -> tuple[str, str] | None:
+        """The YAML a suite was read from and its JSON, by the suite's hash."""
+        with self._session(fold=False) as connection:
+            row = connection.execute("SELECT source, content FROM suites WHERE hash = ?", [suite_hash]).fetchone()
+            return (row[0], row[1]) if row else None
+
+    def export(self, run_id: str, kind: str, path: str | Path, form: str) -> int:
+        """Write a run to a file (harness.store.export says which kinds and formats); returns the number of rows."""
+        with self._session() as connection:
+            return exports.export(connection, self._known(connection, run_id).id, kind, Path(path).resolve(), form)
+
+    def _known(self, connection: database.Connection, run_id: str) -> RunRecord:
+        found = self._records(connection, [run_id])
+        if not found:
+            raise _no_such_run(run_id, [], queries.run_ids(connection))
+        return found[0]
+
+    def _records(self, connection: database.Connection, ids: Sequence[str]) -> list[RunRecord]:
+        found = queries.run_records(connection, ids)
+        dead = {r.id for r in found if r.status == "running" and not journal.is_live(self.path / "journal" / r.id)}
+        return [dataclasses.replace(r, status="interrupted") if r.id in dead else r for r in found]
+
+
+def _prepare(folder: Path, create: bool) -> None:
+    """Make the directory a store's, or say why it cannot be one."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise StoreError("this is a file, a store is a directory", where=str(folder), todo="Name a directory")
+        if not (folder / "lock").exists():
+            if not create:
+                raise StoreError("there is no store here", where=str(folder), todo="Run a suite first, or name another directory")
+            if folder.exists() and any(folder.iterdir()):
+                raise StoreError("this directory holds other files", where=str(folder), todo="Name an empty or new directory")
+        (folder / "journal").mkdir(parents=True, exist_ok=True)
+        (folder / "logs").mkdir(exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise journal.system_error(error, folder) from None
+
+
+def _no_such_run(reference: str, matches: Sequence[str], ids: Sequence[str]) -> UsageError:
+    if matches:
+        return UsageError(f"{reference!r} fits {len(matches)} runs", todo=f"Say which: {', '.join(matches[:8])}")
+    if not ids:
+        return UsageError(f"there is no run {reference!r}: the store has none (of this suite) yet", todo="Run a suite first")
+    near = difflib.get_close_matches(reference, ids, n=3, cutoff=0.4) or list(ids[:3])
+    return UsageError(f"there is no run {reference!r}", todo=f"Nearest: {', '.join(near)}; `harness runs` lists all")
