@@ -1,31 +1,31 @@
 """Suite x candidate -> run: ask, store, score, store. Resumable at every moment; knows no judge, no server process and no HTML.
 
 The order of the writes is the promise: a response is stored before it is scored, so that a kill -9 costs only the requests in
-flight, and a changed check rescoring a run sends none. Work is pulled from an iterator by a fixed number of workers, so memory
-does not grow with the plan.
+flight, and a changed check rescoring a run sends none. A feeder looks up what the store already has and a fixed number of workers
+asks the rest, so memory does not grow with the plan.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
 from harness.errors import HarnessError, UsageError
-from harness.model import Candidate, Case, Client, Ledger, Request, Response, RunRecord, Scorer, Split, digest_of
+from harness.model import Candidate, Case, Client, Request, Response, RunRecord, Score, Scorer, Split, digest_of
 from harness.prompts import render
 from harness.store import RunWriter, Store
 from harness.suite import Suite
 
-LOOKUP = 500  # requests looked up in the cache at a time
+LOOKUP = 500  # requests looked up in the store at a time
+HEALTH_EVERY_S = 0.5
 
 
 class Watcher(Protocol):
-    """Follows a run's progress; reports of any kind (a bar, plain lines, nothing) implement it."""
+    """Follows a run's progress: a bar, plain lines, nothing. advance may be called from any thread."""
 
     def begin(self, title: str, total: int) -> None: ...
     def advance(self, *, cached: bool, errored: bool) -> None: ...
@@ -34,9 +34,9 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run is to ask: every selected case of the suite, ``samples`` times each.
+    """What one run is to ask: every selected case of the suite, as many times as its capability has samples.
 
-    limit: at most so many cases per capability, the first in suite order; it makes the run partial, as does a capability filter.
+    limit: at most so many cases per capability, the first in suite order; it makes the run partial, as do the other filters.
     nonce: makes a run of its own out of an otherwise equal plan (``--fresh``).
     """
 
@@ -49,11 +49,13 @@ class Plan:
 
     @property
     def run_id(self) -> str:
-        identity = [self.suite.hash, self.candidate.digest, self.candidate.prompt.digest, self.settings()]
-        return digest_of(identity)[:12]
+        """12 hex digits: the same suite, weights, prompts and filters find their own run again."""
+        prompts = {name: self.suite.prompt_for(self.candidate.name, name).digest for name in self.suite.capabilities}
+        return digest_of([self.suite.hash, self.candidate.digest, prompts, self.settings()])[:12]
 
     @property
     def partial_reason(self) -> str:
+        """Why this plan is less than the suite; empty when it is all of it."""
         reasons = []
         if self.limit is not None:
             reasons.append(f"limited to {self.limit} cases per capability")
@@ -73,31 +75,30 @@ class Plan:
 
     def cases(self) -> Iterator[Case]:
         for name, capability in self.suite.capabilities.items():
-            if self.capabilities and name not in self.capabilities:
-                continue
-            wanted = [c for c in capability.cases if self.split is None or c.split is self.split]
-            yield from wanted[: self.limit]
+            if not self.capabilities or name in self.capabilities:
+                yield from capability.of(self.split)[: self.limit]
 
     def requests(self) -> Iterator[Request]:
         """Every (case, sample), in suite order. Rendered as they are pulled, so that a long plan costs no memory."""
         for case in self.cases():
             capability = self.suite.capabilities[case.capability]
-            messages = render(self.candidate.prompt, case)
+            messages = render(self.suite.prompt_for(self.candidate.name, case.capability), case)
             for sample in range(capability.samples):
-                sampling = replace(capability.sampling, seed=capability.sampling.seed + sample)
-                yield Request(self.candidate, case, messages, sampling, sample)
+                yield Request(self.candidate, case, messages, capability.sampling, sample)
 
     @property
     def size(self) -> int:
+        """Planned (case, sample) pairs: the denominator that has to close."""
         return sum(self.suite.capabilities[case.capability].samples for case in self.cases())
 
 
 def check_plan(plan: Plan) -> None:
+    """Raise UsageError for a plan that names unknown capabilities or selects nothing."""
     unknown = [name for name in plan.capabilities if name not in plan.suite.capabilities]
     if unknown:
         raise UsageError(f"unknown capability {', '.join(unknown)}", todo="choose from " + ", ".join(plan.suite.capabilities))
     if plan.size == 0:
-        raise UsageError("the plan is empty: no case is selected", where=str(plan.suite.path), todo="check --split, --limit and the cases' splits")
+        raise UsageError("no case is selected", where=str(plan.suite.path), todo="check --split, --limit and the splits of the cases")
 
 
 @dataclass(slots=True)
@@ -105,7 +106,7 @@ class Tally:
     """What this process did, as against what the store already held."""
 
     asked: int = 0
-    cached: int = 0
+    stored: int = 0
     errored: int = 0
     retries: int = 0
     seconds: float = 0.0
@@ -114,27 +115,37 @@ class Tally:
     def as_dict(self) -> dict[str, Any]:
         return {
             "requests": self.asked,
-            "cached": self.cached,
+            "from_store": self.stored,
             "errored": self.errored,
             "retries": self.retries,
             "seconds": round(self.seconds, 3),
+            "stopped": self.stopped,
         }
+
+
+class DigestedScorer(Scorer, Protocol):
+    """A scorer that says what it is: equal digests give equal scores."""
+
+    @property
+    def digest(self) -> str: ...
 
 
 @dataclass(slots=True)
 class _Job:
-    """The state of one execution, shared by its workers."""
+    """One execution: what its feeder and workers share."""
 
     plan: Plan
     client: Client
-    scorers: Mapping[str, Scorer]
+    scorers: Mapping[str, DigestedScorer]
     writer: RunWriter
     watcher: Watcher
+    scorer_digest: str
     tally: Tally = field(default_factory=Tally)
+    done: set[tuple[str, int]] = field(default_factory=set)
 
-    def score(self, request: Request, response: Response) -> None:
-        scorer = self.scorers[request.case.capability]
-        self.writer.add_score(request, scorer.score(request.case, response), scorer.digest)  # type: ignore[attr-defined]
+    def judge(self, request: Request, response: Response) -> None:
+        score: Score = self.scorers[request.case.capability].score(request.case, response)
+        self.writer.add_score(request, response, score, self.scorer_digest)
 
     async def ask(self, request: Request) -> None:
         response = await self.client.ask(request)
@@ -142,65 +153,76 @@ class _Job:
         self.tally.asked += 1
         self.tally.retries += max(0, response.attempts - 1)
         if response.error is None:
-            self.score(request, response)
+            self.judge(request, response)
         else:
             self.tally.errored += 1
         self.watcher.advance(cached=False, errored=response.error is not None)
 
-    def reuse(self, request: Request, response: Response) -> None:
-        self.writer.add_cached(request)
-        self.score(request, response)
-        self.tally.cached += 1
-        self.watcher.advance(cached=True, errored=False)
-
-    def todo(self, requests: Iterable[Request]) -> Iterator[Request]:
+    def unanswered(self, batch: Sequence[Request]) -> list[Request]:
         """What must really be asked; everything the store can answer is scored on the way."""
-        pending = iter(requests)
-        while batch := list(islice(pending, LOOKUP)):
-            done = self.writer.scored(batch, {name: scorer.digest for name, scorer in self.scorers.items()})  # type: ignore[attr-defined]
-            for request in batch:
-                if (request.case.id, request.sample) in done:
-                    self.watcher.advance(cached=True, errored=False)
-            batch = [request for request in batch if (request.case.id, request.sample) not in done]
-            stored = self.writer.cached([request.key for request in batch])
-            for request in batch:
-                if response := stored.get(request.key):
-                    self.reuse(request, response)
-                else:
-                    yield request
+        fresh = [request for request in batch if (request.case.id, request.sample) not in self.done]
+        keys = [request.key for request in fresh]
+        stored = self.writer.cached(keys) if keys else {}
+        missing = []
+        for request, key in zip(fresh, keys, strict=True):
+            if response := stored.get(key):
+                self.writer.add_response(request, response, cached=True)
+                self.judge(request, response)
+            else:
+                missing.append(request)
+        for _ in range(len(batch) - len(missing)):
+            self.tally.stored += 1
+            self.watcher.advance(cached=True, errored=False)
+        return missing
 
 
-async def _work(job: _Job, todo: Iterator[Request], workers: int, health: Callable[[], None] | None) -> None:
-    """Run the workers; the first trouble (server dead, disk full, a bug) cancels the others and is raised."""
+def scorers_digest(scorers: Mapping[str, DigestedScorer]) -> str:
+    """One digest over the scorers of all capabilities; what a run's scores are stored under."""
+    return digest_of({name: scorer.digest for name, scorer in scorers.items()})
 
-    async def worker() -> None:
-        for request in todo:
-            await job.ask(request)
 
-    async def watch() -> None:
-        while health is not None:
-            await asyncio.sleep(0.5)
-            health()
+async def _feed(job: _Job, queue: asyncio.Queue[Request | None], workers: int) -> None:
+    requests = job.plan.requests()
+    while batch := list(islice(requests, LOOKUP)):
+        for request in await asyncio.to_thread(job.unanswered, batch):
+            await queue.put(request)
+    for _ in range(workers):
+        await queue.put(None)
 
-    watch_task = asyncio.create_task(watch())
-    tasks = [asyncio.create_task(worker()) for _ in range(workers)]
+
+async def _ask_all(job: _Job, queue: asyncio.Queue[Request | None]) -> None:
+    while (request := await queue.get()) is not None:
+        await job.ask(request)
+
+
+async def _watch(health: Callable[[], None]) -> None:
+    while True:
+        health()
+        await asyncio.sleep(HEALTH_EVERY_S)
+
+
+async def _work(job: _Job, workers: int, health: Callable[[], None] | None) -> None:
+    """Feed the workers until all is asked; the first trouble (server dead, disk full, a bug) ends them all and is raised."""
+    job.done = await asyncio.to_thread(job.writer.done, job.scorer_digest)
+    queue: asyncio.Queue[Request | None] = asyncio.Queue(maxsize=2 * workers)
+    needed = [asyncio.create_task(_feed(job, queue, workers))]
+    needed += [asyncio.create_task(_ask_all(job, queue)) for _ in range(workers)]
+    tasks = [*needed, asyncio.create_task(_watch(health))] if health else needed
     try:
-        pending: set[asyncio.Task[None]] = {watch_task, *tasks}
-        while any(not task.done() for task in tasks):
-            finished, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        while not all(task.done() for task in needed):
+            finished, _ = await asyncio.wait([t for t in tasks if not t.done()], return_when=asyncio.FIRST_COMPLETED)
             for task in finished:
                 task.result()
     finally:
-        for task in (watch_task, *tasks):
+        for task in tasks:
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(watch_task, *tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def execute(
     plan: Plan,
     client: Client,
-    scorers: Mapping[str, Scorer],
+    scorers: Mapping[str, DigestedScorer],
     store: Store,
     *,
     watcher: Watcher,
@@ -209,41 +231,49 @@ async def execute(
     health: Callable[[], None] | None = None,
     server_figures: Callable[[], Mapping[str, Any]] | None = None,
 ) -> RunRecord:
-    """Begin or continue the plan's run and bring it as far as it will go.
+    """Begin or continue the plan's run and bring it as far as it will go; return its record.
 
-    Raises what stopped it (ServeError, StoreError, ...) after the run was marked interrupted; asyncio.CancelledError likewise, so
-    that Ctrl-C leaves a run that continues. health() is called twice a second and raises when the server is gone.
+    Raises what stopped it (ServeError, StoreError, asyncio.CancelledError on Ctrl-C) after marking the run interrupted, so that the
+    same call continues it. health() is called twice a second and raises when the server is gone. server_figures() is read at the end.
     """
     check_plan(plan)
+    size = plan.size
     record = RunRecord(
         id=plan.run_id,
         suite_name=plan.suite.name,
         suite_hash=plan.suite.hash,
         candidate=plan.candidate,
         status="running",
-        plan=plan.settings() | {"partial_reason": plan.partial_reason, "size": plan.size},
+        plan=plan.settings() | {"partial_reason": plan.partial_reason, "size": size},
         started_at=time.time(),
         provenance=dict(provenance),
     )
-    writer = store.begin_run(record, plan.suite.source_text, plan.requests())
-    job = _Job(plan, client, scorers, writer, watcher)
-    watcher.begin(plan.candidate.name, plan.size)
+    writer = store.begin_run(record, plan.suite.source_text, policy(plan.suite), plan.requests())
+    job = _Job(plan, client, scorers, writer, watcher, scorers_digest(scorers))
+    watcher.begin(plan.candidate.name, size)
     started, status = time.monotonic(), "interrupted"
+    figures: dict[str, Any] = {}
     try:
-        await _work(job, job.todo(plan.requests()), min(concurrency, plan.size), health)
+        await _work(job, min(concurrency, size), health)
         status = "partial" if plan.partial_reason else "complete"
+        figures = dict(server_figures()) if server_figures else {}
     except HarnessError as error:
         job.tally.stopped = error.what
         raise
     finally:
         watcher.end()
         job.tally.seconds = time.monotonic() - started
-        figures = dict(server_figures()) if server_figures and status != "interrupted" else {}
         writer.finish(status, {**provenance, "work": job.tally.as_dict(), "server": figures})
     return store.run(plan.run_id)
 
 
-def is_complete(record: RunRecord) -> bool:
-    """A run that can be judged: it ended by itself and its denominator is closed."""
-    ledger: Ledger = record.ledger
-    return record.status in ("complete", "partial") and ledger.closed and ledger.planned > 0
+def policy(suite: Suite) -> dict[str, Any]:
+    """What a stored run must keep of its suite to be compared later without the file: roles, margins and the gate's name."""
+    return {
+        "suite": suite.name,
+        "version": suite.version,
+        "capabilities": {
+            name: {"role": str(c.role), "margin": c.margin, "samples": c.samples, "description": c.description}
+            for name, c in suite.capabilities.items()
+        },
+    }

@@ -1,0 +1,33 @@
+"""Options that several commands share, and the store they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+Command = Callable[..., Any]
+
+
+def store_option(function: Command) -> Command:
+    return click.option(
+        "--store",
+        "store_dir",
+        type=click.Path(path_type=Path),
+        envvar="HARNESS_STORE",
+        default=Path(".harness"),
+        show_default=True,
+        help="Directory of the store.",
+    )(function)
+
+
+def open_store(path: Path, *, create: bool = False) -> Store:
+    """The store, telling on stderr when another process makes us wait."""
+    from harness.store import Store
+
+    return Store.open(path, create=create, notify=lambda text: click.echo(text, err=True))

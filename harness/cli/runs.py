@@ -1,0 +1,54 @@
+"""``harness runs``: what the store holds, newest first."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import open_store, store_option
+
+if TYPE_CHECKING:
+    from harness.model import RunRecord
+    from harness.store import Store
+
+
+@click.command("runs")
+@click.option("--suite", default=None, help="Only runs of the suite with this name.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@store_option
+def command(suite: str | None, as_json: bool, store_dir: Path) -> None:
+    """List the runs in the store: id, suite, candidate, status, denominator, verdict."""
+    with open_store(store_dir) as store:
+        records = store.runs(suite)
+        rows = [_row(store, record) for record in records]
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    if not rows:
+        click.echo("no runs yet: harness run suite.yaml")
+        return
+    names = ("run", "suite", "candidate", "started", "status", "scored", "verdict")
+    table = [names, *[tuple(str(row[name]) for name in names) for row in rows]]
+    widths = [max(len(line[i]) for line in table) for i in range(len(names))]
+    for line in table:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _row(store: Store, record: RunRecord) -> dict[str, Any]:
+    stored = store.verdict(record.id)
+    return {
+        "run": record.id,
+        "suite": record.suite_name,
+        "candidate": record.candidate.name,
+        "started": datetime.fromtimestamp(record.started_at, UTC).strftime("%m-%d %H:%M"),
+        "status": record.status,
+        "scored": f"{record.ledger.scored}/{record.ledger.planned}",
+        "verdict": "baseline" if record.promoted else str(stored.verdict.outcome) if stored else "-",
+        "suite_hash": record.suite_hash,
+        "digest": record.candidate.digest,
+    }
