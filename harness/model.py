@@ -307,7 +307,8 @@ class PairedComparison:
     """Candidate minus baseline on paired cases; produced by harness.statistics.compare_paired.
 
     low, high: two one-sided bounds at alpha each, so a (1 - 2 alpha) two-sided interval. p_*: one-sided p-values of the claims
-    (H0 in harness.statistics.paired). method: tango | mcnemar-exact | paired-t | clustered-t | betting | undecided. reason: why undecided.
+    (H0 in harness.statistics.paired). method: tango-exact | tango | paired-t | clustered-t | betting | undecided. reason: why undecided
+    or why betting. gain, p_gain: the gain a target needs, and the p-value of H0: delta <= gain.
     """
 
     delta: float
@@ -323,6 +324,8 @@ class PairedComparison:
     p_regressed: float
     p_harmed: float
     reason: str = ""
+    gain: float = 0.0
+    p_gain: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +333,8 @@ class CapabilityComparison:
     """Two runs compared on one capability: the estimate, what it shows, and what is missing from it.
 
     paired: cases scored in both runs. worst: the same with each missing candidate score 0 and each missing baseline score 1.
-    fixed, broken: case ids that went fail->pass and pass->fail. n_needed: cases that would decide it (80 % power), None if decided
+    fixed, broken: case ids that went fail->pass and pass->fail. must_pass_failed, must_pass_missing: must-pass cases of the candidate
+    that failed, and those that have no score. n_needed: cases that would decide it (80 % power), None if decided
     or if no n would.
     """
 
@@ -349,6 +353,7 @@ class CapabilityComparison:
     fixed: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     must_pass_failed: tuple[str, ...] = ()
+    must_pass_missing: tuple[str, ...] = ()
     n_needed: int | None = None
     reason: str = ""
 
