@@ -1,0 +1,63 @@
+"""The suite's hash: equal when the same questions are put the same way and judged by the same rules, whatever the host."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from harness.model import Case, Gate, Prompt, digest_of
+from harness.suite.environment import is_secret
+from harness.suite.nouns import Capability
+from harness.suite.spec import SuiteFile
+
+FORMAT = 1  # raised when what goes into the hash changes
+
+
+def suite_hash(spec: SuiteFile, capabilities: Mapping[str, Capability], prompts: Mapping[str, Prompt], gate: Gate) -> str:
+    """64 hex digits. Left out on purpose: candidates and baseline (the examined, not the exam: a stored baseline stays comparable
+    when a candidate is added), serving, concurrency, paths, descriptions, secrets, the order of keys and of rows."""
+    content = {
+        "format": FORMAT,
+        "suite": spec.suite,
+        "version": spec.version,
+        "gate": asdict(gate),
+        "judges": _public(spec.judges),
+        "capabilities": {name: _capability(item, prompts[name]) for name, item in capabilities.items()},
+    }
+    return digest_of(content)
+
+
+def _capability(item: Capability, prompt: Prompt) -> dict[str, Any]:
+    return {
+        "role": item.role,
+        "margin": item.margin,
+        "score": item.score,
+        "split": item.split,
+        "sampling": item.sampling.as_dict(),
+        "samples": item.samples,
+        "thinking": item.thinking,
+        "on_truncated": item.on_truncated,
+        "on_empty": item.on_empty,
+        "prompt": prompt.digest,
+        "checks": [check.model_dump(mode="json", exclude_unset=True) for check in item.checks],
+        "cases": cases_digest(item.all_cases),
+    }
+
+
+def cases_digest(cases: tuple[Case, ...]) -> str:
+    """sha256 over what is known of each case beside its content, which its id stands for; row order does not matter."""
+    digest = hashlib.sha256()
+    for case in sorted(cases, key=lambda case: case.id):
+        line = f"{case.id} {case.split} {case.must_pass:d} {case.cluster!r}"
+        digest.update(f"{line} {digest_of(case.metadata)}\n".encode() if case.metadata else f"{line}\n".encode())
+    return digest.hexdigest()
+
+
+def _public(value: Any) -> Any:
+    """The same without secrets and addresses."""
+    if isinstance(value, Mapping):
+        hidden = ("endpoint", "base_url")
+        return {key: _public(item) for key, item in value.items() if not is_secret((str(key),)) and key not in hidden}
+    return [_public(item) for item in value] if isinstance(value, list | tuple) else value

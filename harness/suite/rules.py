@@ -1,0 +1,94 @@
+"""What no single key can know: rules between the parts of a suite. Each is a function of the suite that yields faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.errors import Fault
+from harness.model import Role
+from harness.plugs import nearest
+from harness.suite.document import Document
+from harness.suite.spec import RESERVED, CandidateFile, SuiteFile
+
+
+def rule_faults(spec: SuiteFile, data: Mapping[str, Any], document: Document, *, check_models: bool) -> Iterator[Fault]:
+    """spec: the suite without its faulty parts. data: as written, so that a faulty part still counts as there."""
+    candidates, capabilities = _names(data, "candidates"), _names(data, "capabilities")
+    if not candidates:
+        yield Fault(document.where(("candidates",)), "the suite has no candidates", "name at least one: `base: {model: ...}`")
+    if not capabilities:
+        yield Fault(document.where(("capabilities",)), "the suite has no capabilities", "name at least one group of cases")
+    if spec.baseline is not None and spec.baseline not in (*candidates, RESERVED):
+        yield Fault(
+            document.where(("baseline",)), f"the baseline {spec.baseline!r} is no candidate", nearest(spec.baseline, candidates)
+        )
+    for name, candidate in spec.candidates.items():
+        yield from _candidate(name, candidate, document, check_models)
+    yield from _decision(spec, capabilities, document)
+    for name in capabilities:
+        written = data["capabilities"][name]
+        if isinstance(written, dict) and "cases" not in written:
+            yield Fault(document.where(("capabilities", name)), f"the capability {name!r} has no cases", "add `cases: FILE`")
+
+
+def _names(data: Mapping[str, Any], key: str) -> list[str]:
+    value = data.get(key)
+    return list(value) if isinstance(value, dict) else []
+
+
+def _candidate(name: str, candidate: CandidateFile, document: Document, check_models: bool) -> Iterator[Fault]:
+    at = ("candidates", name)
+    if name == RESERVED:
+        yield Fault(document.where(at), f"the name {RESERVED!r} is taken by the promoted run", "name the candidate otherwise")
+    if candidate.endpoint is None:
+        if candidate.api_key is not None:
+            yield Fault(document.where((*at, "api_key")), "api_key belongs to an endpoint", "add `endpoint:`, or remove it")
+        if check_models:
+            for key in ("model", "adapter"):
+                value = getattr(candidate, key)
+                if value is not None and looks_local(value, document.path.parent) and not (document.path.parent / value).is_dir():
+                    yield Fault(
+                        document.where((*at, key)), f"no such directory: {value}", "paths start from the suite's directory"
+                    )
+        return
+    if candidate.adapter is not None:
+        yield Fault(
+            document.where((*at, "adapter")),
+            "an endpoint's adapter cannot be loaded from here",
+            "give the name under which the endpoint serves it as `model`",
+        )
+    try:
+        parts = urlsplit(candidate.endpoint)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_valid = False
+    if not port_is_valid or not parts.hostname:
+        yield Fault(document.where((*at, "endpoint")), "the endpoint is not an address", "write http://HOST:PORT/v1")
+    elif parts.username or parts.password:
+        yield Fault(document.where((*at, "endpoint")), "the endpoint holds a user name or password", "use api_key: ${NAME}")
+
+
+def looks_local(model: str, root: Path) -> bool:
+    """A directory rather than a hub id: it exists, is written as a path, or its first folder stands beside the suite."""
+    first = model.split("/", 1)[0]
+    written = model.startswith(("/", ".", "~")) or model.count("/") > 1 or "\\" in model
+    return written or (root / model).exists() or ("/" in model and (root / first).is_dir())
+
+
+def _decision(spec: SuiteFile, capabilities: list[str], document: Document) -> Iterator[Fault]:
+    roles = {capability.role for capability in spec.capabilities.values()}
+    if spec.capabilities and roles == {Role.ADVISORY} and not spec.gate.floors:
+        what = "every capability is advisory, so nothing decides"
+        yield Fault(document.where(("capabilities",)), what, "make one a target or protected, or set gate.floors")
+    if spec.capabilities and Role.TARGET not in roles and len(spec.capabilities) == len(capabilities):
+        for key in ("targets", "min_gain"):
+            if key in spec.gate.model_fields_set:
+                what = f"gate.{key} has no effect: no capability has the role target"
+                yield Fault(document.where(("gate", key)), what, "give one `role: target`, or remove the key")
+    for name in spec.gate.floors:
+        if name not in capabilities:
+            where = document.where(("gate", "floors", name))
+            yield Fault(where, f"a floor for {name!r}, which is no capability", nearest(name, capabilities))
