@@ -3,7 +3,8 @@
 Which number: the one after the last ``####`` or inside the last ``\\boxed{}`` when there is such a mark (GSM8K's and MATH's
 ways to point at the answer), otherwise the last in the text, or the one an own pattern finds. References are read alike, so
 GSM8K's ``... #### 18`` and ``A: 18`` work as they are. An answer without a number is unscored ("unparsed"), not wrong, unless
-the suite says ``unparsed: wrong``: it says nothing about arithmetic.
+the suite says ``unparsed: wrong``: it says nothing about arithmetic. The comma groups thousands and the point is the decimal one:
+1.234,56 is not read as the Germans mean it. Numbers in words or Chinese numerals are not read.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NUMBER = re.compile(
     r"""
     (?P<sign>(?<![\w)\]%.])[-+])?        # a sign, not the minus of "10-5"
     (?:[$€£¥₹]\ ?(?P<late>-)?)?          # -$5, $-5, $ 5; but the dash of "- 5" is a bullet
-    (?<![A-Za-z_])(?<!\d)(?<!\d[.,])     # not inside a word (x2, H2O) or a number
+    (?<![A-Za-z_])(?<!\d)(?<!\d\.)       # not inside a word (x2, H2O) or a number
     (?P<body>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
     (?P<exp>[eE][-+]?\d+(?![\w.]))?
     (?P<percent>\ ?%)?
@@ -187,6 +188,7 @@ CHECKS = (
             Example("1 1/2 cups", 1.0, value=1.5, options={"fractions": True}),
             Example("x = 5 (page 9)", 1.0, value=5, options={"pattern": r"x = (\S+)"}),
             Example("H2O has x2", None, value=2, unscored="unparsed"),
+            Example("1,2,3", 1.0, value=3),
             Example("I do not know", None, value=2, unscored="unparsed"),
             Example("I do not know", 0.0, value=2, options={"unparsed": "wrong"}),
             Example("1e99999999999999999999", None, value=2, unscored="unparsed"),
