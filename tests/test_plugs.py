@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,4 +97,22 @@ def test_plugs_imports_nothing_above_its_floor(root: Path) -> None:
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert {name for name in imported if name and name.startswith(("harness", "judges", "training", "reports"))} == {
         "harness.errors"
+    }
+
+
+def test_finding_checks_loads_nothing_heavy() -> None:
+    """Discovery imports every check file, so what is slow to import must wait until a suite uses it."""
+    code = "import sys; from harness.checks import compile_checks; compile_checks(['equals']); print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert "harness.checks.similar" in loaded
+    assert not loaded & {
+        "torch",
+        "sentence_transformers",
+        "openai",
+        "nltk",
+        "rouge_score",
+        "sacrebleu",
+        "jsonschema",
+        "numpy",
+        "duckdb",
     }

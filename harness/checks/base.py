@@ -112,7 +112,8 @@ class CheckType:
 
     version: raised whenever the same response could get another score; stored with every score. threshold: the value from which
     the check passes, unless the suite says otherwise. judge(seen, expected, tool) -> Outcome. prepare(value, options) ->
-    expected, raising BadValue. setup(options, own value, root folder of the suite) -> tool, raising UsageError. identity(tool):
+    expected, raising BadValue. setup(options, own value, root folder of the suite) -> tool, raising UsageError. suits(expected,
+    case, options) raises BadValue when the expected value does not fit the case (a choice that is no option). identity(tool):
     what else decides scores and is not in the suite (the content of a user's file, a library's version), JSON-able, part of the
     scorer's digest.
     """
@@ -127,4 +128,5 @@ class CheckType:
     threshold: float = 1.0
     prepare: Callable[[Any, Any], Any] = keep_value
     setup: Callable[[Any, Any, Path], Any] = keep_options
+    suits: Callable[[Any, Case, Any], object] | None = None
     identity: Callable[[Any], Any] | None = None

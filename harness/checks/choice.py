@@ -136,12 +136,17 @@ def _right(value: Any, labels: str, choices: tuple[str, ...]) -> str:
     raise BadValue(f"{show(text)} is neither one of the letters {labels} nor the text of an option")
 
 
-def _judge(seen: Seen, value: Any, options: ChoiceOptions) -> Outcome:
-    choices = _choices(options, seen.case)
+def _expected(value: Any, case: Case, options: ChoiceOptions) -> tuple[str, str, tuple[str, ...]]:
+    """(expected letter, letters of this case, texts of its options). BadValue when the reference is none of them."""
+    choices = _choices(options, case)
     if len(choices) > len(options.labels):
         raise BadValue(f"there are {len(choices)} options and only {len(options.labels)} letters: set labels")
     labels = options.labels[: len(choices)] if len(choices) > 1 else options.labels
-    right = _right(value, labels, choices)
+    return _right(value, labels, choices), labels, choices
+
+
+def _judge(seen: Seen, value: Any, options: ChoiceOptions) -> Outcome:
+    right, labels, choices = _expected(value, seen.case, options)
     pick = picked(seen.text, labels, choices)
     if pick is None:
         why = f"no single option is picked in {show(seen.text[-80:])}"
@@ -159,6 +164,7 @@ CHECKS = (
         judge=_judge,
         options=ChoiceOptions,
         prepare=_prepare,
+        suits=_expected,
         examples=(
             Example("B", 1.0, value="B"),
             Example("(B)", 1.0, value="b"),

@@ -110,6 +110,7 @@ class _Leaf:
 
     spec: CheckSpec
     kind: CheckType
+    options: Options
     tool: Any
     expect: Callable[[Case], Any]
 
@@ -144,7 +145,9 @@ class _Leaf:
 
     def faults(self, case: Case) -> tuple[str, ...]:
         try:
-            self.expect(case)
+            expected = self.expect(case)
+            if self.kind.suits is not None:
+                self.kind.suits(expected, case, self.options)
         except BadValue as error:
             return (f"{self.label}: {error}",)
         return ()
@@ -206,7 +209,7 @@ def _compile(spec: CheckSpec | CheckGroup, root: Path) -> _Leaf | _Group:
     kind = find_type(spec.type)
     options = kind.options.model_validate(spec.options)
     tool = kind.setup(options, spec.given, root)
-    return _Leaf(spec, kind, tool, _expect(spec, kind, options))
+    return _Leaf(spec, kind, options, tool, _expect(spec, kind, options))
 
 
 def _expect(spec: CheckSpec, kind: CheckType, options: Options) -> Callable[[Case], Any]:

@@ -52,7 +52,8 @@ class LanguageOptions(Options):
 def _script(name: str) -> Any:
     if not name.replace("_", "").isalpha():
         raise regex.error(f"no script {name!r}")
-    return regex.compile(rf"\p{{Script={name}}}")
+    # Only letters: a script also owns digits and marks (the Han zero, vowel signs) that would push the share above 1.
+    return regex.compile(rf"[\p{{L}}&&\p{{Script={name}}}]", regex.V1)
 
 
 def _prepare(value: Any, options: LanguageOptions) -> tuple[str, tuple[str, ...]]:
@@ -62,7 +63,7 @@ def _prepare(value: Any, options: LanguageOptions) -> tuple[str, tuple[str, ...]
     if value is not ABSENT and options.script is not None:
         raise BadValue("give a script or a language, not both")
     if options.script is not None:
-        return "", (options.script,) if isinstance(options.script, str) else options.script
+        return "", (options.script,) if isinstance(options.script, str) else tuple(dict.fromkeys(options.script))
     if value not in LANGUAGES:
         raise BadValue(f"{value!r} is not told by its script: use {', '.join(LANGUAGES)}, or `script: Latin` and the like")
     return value, LANGUAGES[value]
@@ -73,8 +74,7 @@ def _judge(seen: Seen, expected: tuple[str, tuple[str, ...]], options: LanguageO
     letters = len(_LETTER.findall(seen.text))
     if not letters:
         return unscored("no-letters", "the answer has no letters, so it is in no script")
-    # Only letters: a script also owns digits and marks (the Han zero, vowel signs) that would push the share above 1.
-    mine = sum(1 for script in scripts for found in _script(script).findall(seen.text) if _LETTER.match(found))
+    mine = sum(len(_script(script).findall(seen.text)) for script in scripts)
     share = mine / letters
     kana = len(_KANA.findall(seen.text))
     if language == "ja" and not kana:
@@ -103,6 +103,9 @@ CHECKS = (
             Example("今日は天気がいいです", 0.0, value="zh"),
             Example("안녕하세요", 1.0, value="ko"),
             Example("Добрый день", 1.0, options={"script": ["Latin", "Cyrillic"]}),
+            Example("Добрый день", 1.0, options={"script": ["Cyrillic", "Cyrillic"]}),
+            Example("二〇二六年", 1.0, options={"script": "Han", "min_share": 1}),
+            Example("नमस्ते", 1.0, options={"script": "Devanagari", "min_share": 1}),
             Example("42", None, options={"script": "Latin"}, unscored="no-letters"),
         ),
     ),

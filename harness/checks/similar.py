@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -113,7 +113,13 @@ def _setup(options: SimilarOptions, value: Any, root: Path) -> Embedder:
             "the check similar needs sentence-transformers, which is not installed",
             todo="pip install 'seesaw-harness[similar]', or name an embeddings `endpoint`",
         )
-    return _Local(_folder(options.model, root))
+    return _local(_folder(options.model, root).resolve())
+
+
+@cache
+def _local(folder: Path) -> _Local:
+    """One model in memory, however many checks use it."""
+    return _Local(folder)
 
 
 def _folder(model: str, root: Path) -> Path:

@@ -51,13 +51,21 @@ class CheckSpec(BaseModel):
     type: str
     value: Any = None
     threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    weight: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     metric: str | None = Field(None, min_length=1)
 
     @model_validator(mode="before")
     @classmethod
     def _bare_name(cls, raw: Any) -> Any:
         return {"type": raw} if isinstance(raw, str) else raw
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """For editors: every check by name with its own options, so that they can complete and underline them."""
+        common = handler.resolve_ref_schema(handler(core))["properties"]
+        kinds = [find_type(name) for name in plugs.names(KIND)]
+        bare = {"enum": [prefix + kind.name for kind in kinds for prefix in ("", NEGATION)]}
+        return {"title": "Check", "anyOf": [bare, *(_editor_schema(kind, common) for kind in kinds)]}
 
     @property
     def negate(self) -> bool:
@@ -86,7 +94,7 @@ class CheckGroup(BaseModel):
 
     all: tuple[AnySpec, ...] | None = Field(None, min_length=1)
     any: tuple[AnySpec, ...] | None = Field(None, min_length=1)
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    weight: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     metric: str | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
@@ -151,6 +159,21 @@ def find_type(name: str) -> CheckType:
         close, rest = todo.removeprefix("did you mean ").split("?", 1)
         todo = f"did you mean {' or '.join(NEGATION + name for name in close.split(' or '))}?{rest}"
     raise UsageError(f"there is no check named {name!r}", todo=f"{todo}; each also with not-")
+
+
+def _editor_schema(kind: CheckType, common: dict[str, Any]) -> dict[str, Any]:
+    """JSON Schema of one check written as a mapping. Options models are flat, so they bring no definitions of their own."""
+    options = kind.options.model_json_schema()
+    keys = {key: schema for key, schema in common.items() if key != "value" or kind.takes is not Takes.NOTHING}
+    name = {"enum": [kind.name, NEGATION + kind.name], "description": kind.summary}
+    return {
+        "type": "object",
+        "title": kind.name,
+        "description": kind.summary,
+        "properties": {**keys, **options.get("properties", {}), "type": name},
+        "required": ["type", *options.get("required", ())],
+        "additionalProperties": False,
+    }
 
 
 def _faults(spec: CheckSpec | CheckGroup, here: Place, grouped: bool = False) -> list[SpecFault]:

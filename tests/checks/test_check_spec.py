@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
+from harness import plugs
 from harness.checks import CheckGroup, CheckSpec, parse_checks, validate_spec
 from harness.checks.spec import AnySpec
 
@@ -45,6 +47,7 @@ FAULTS: list[tuple[Any, tuple[str | int, ...], str]] = [
     ([{"type": "equals", "threshold": 5}], ("checks", 0, "threshold"), "less than or equal to 1"),
     ([{"type": "equals", "threshold": float("nan")}], ("checks", 0, "threshold"), "finite"),
     ([{"type": "equals", "weight": -1}], ("checks", 0, "weight"), "greater than or equal to 0"),
+    ([{"type": "equals", "weight": 1e308}], ("checks", 0, "weight"), "less than or equal to 1000000"),
     ([{"type": "equals", "weight": 0}], ("checks",), "every check has weight 0"),
     ([{"value": "x"}], ("checks", 0), "'type' is missing"),
     ([7], ("checks", 0), "a check is a name, or a mapping"),
@@ -104,10 +107,24 @@ def test_every_fault_at_once_under_the_callers_path() -> None:
     assert all(fault.path[:3] == ("capabilities", "maths", "checks") for fault in faults)
 
 
-def test_the_models_have_a_json_schema_for_editors() -> None:
+def test_the_json_schema_for_editors_takes_what_we_take() -> None:
     schema = TypeAdapter(list[AnySpec]).json_schema()
-    assert {"CheckSpec", "CheckGroup"} <= set(schema["$defs"])
     json.dumps(schema)
+    Draft202012Validator.check_schema(schema)
+    editor = Draft202012Validator(schema)
+    for name in plugs.names("check"):
+        for example in plugs.find("check", name).examples:
+            raw = [{"type": f"not-{name}", **example.options, "threshold": 0.5, "weight": 2, "metric": "m"}]
+            assert editor.is_valid(raw), raw
+    assert editor.is_valid(["equals", {"any": ["not-is-json", {"type": "word-count", "max": 3}]}])
+    for raw in (
+        ["equal"],
+        [{"type": "equals", "stripp": 1}],
+        [{"type": "word-count", "value": 3}],
+        [{"type": "latency"}],
+        [{"any": ["x"]}],
+    ):
+        assert not editor.is_valid(raw), raw
 
 
 YAML = st.recursive(
@@ -125,6 +142,7 @@ YAML = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(YAML)
 def test_any_yaml_gives_checks_or_faults_but_never_an_exception(raw: Any) -> None:
     specs, faults = parse_checks(raw)

@@ -147,6 +147,13 @@ def test_faults_of_a_case_are_known_without_a_response() -> None:
     assert len(scorer.faults(Case("1", "skill", {}))) == 2
 
 
+def test_a_choice_that_is_no_option_is_known_without_a_response() -> None:
+    scorer = compile_checks(["choice"])
+    assert scorer.faults(Case("1", "skill", {"choices": ["yes", "no"]}, "B")) == ()
+    assert scorer.faults(Case("1", "skill", {"choices": ["yes", "no"]}, "no")) == ()
+    assert "neither one of the letters AB" in scorer.faults(Case("1", "skill", {"choices": ["yes", "no"]}, "C"))[0]
+
+
 def test_compile_reports_every_fault() -> None:
     with pytest.raises(SuiteError) as caught:
         compile_checks([{"type": "equal"}, {"any": [{"type": "regex", "value": "("}]}])
