@@ -1,0 +1,151 @@
+"""Build the quickstart from nothing: cases, training rows, base model, adapters (`make pocket`).
+
+Everything is seeded: on one machine, with the same libraries and thread count, the digests printed at the end are the same.
+Inputs that are not shipped (the base's rows and random weights) are written to out/pocket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from training.pocket import fresh
+from training.pocket.generate import (
+    CAPABILITIES,
+    GATE_CASES,
+    SEED,
+    TARGET,
+    Row,
+    case_lines,
+    rows,
+    training_line,
+    write_jsonl,
+)
+from training.pocket.measure import Measured, load, measure, table
+from training.result import Progress
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = ROOT / "suites" / "quickstart"
+WORK = ROOT / "out" / "pocket"
+RECIPES = ROOT / "training" / "recipes"
+
+# How many rows of each capability the base sees. Of the target it sees too few to master it: that is what fine-tuning is for.
+BASE_ROWS = {"order-json": 250, "date": 16_000, "intent": 6_000, "polite": 16_000, "zh-quantity": 18_500, "arithmetic": 20_000}
+TARGET_ROWS, REPLAY_ROWS, TOKENIZER_ROWS = 2_000, 300, 3_000
+ADAPTERS = ("sft", "repaired")
+THREADS = 1  # of torch: sums of floats, and so the digests, depend on it; two threads on a busy machine wait for each other
+
+_MODEL_FILES = (
+    *("config.json", "generation_config.json", "model.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+)
+
+
+def write_cases(suite: Path = SUITE) -> None:
+    """suites/quickstart/cases: one file per capability."""
+    for capability in CAPABILITIES:
+        write_jsonl(suite / "cases" / f"{capability}.jsonl", case_lines(capability))
+
+
+def write_data() -> None:
+    """Everything that is generated and shipped as rows."""
+    write_cases()
+    write_training_rows()
+
+
+def write_training_rows(suite: Path = SUITE) -> None:
+    """suites/quickstart/train: the target skill alone, and old skills to replay beside it."""
+    write_jsonl(suite / "train" / f"{TARGET}.jsonl", [training_line(row) for row in rows(TARGET, "train", TARGET_ROWS)])
+    replay = [row for name in CAPABILITIES if name != TARGET for row in rows(name, "train", REPLAY_ROWS)]
+    write_jsonl(suite / "train" / "replay.jsonl", [training_line(row) for row in replay])
+
+
+def base_rows() -> list[Row]:
+    """What the base model is trained on, shuffled."""
+    made = [row for name, count in BASE_ROWS.items() for row in rows(name, "train", count, seed=SEED + 1, unique=False)]
+    random.Random(SEED).shuffle(made)
+    return made
+
+
+def _tokenizer_texts() -> Iterable[str]:
+    for name in CAPABILITIES:
+        for row in rows(name, "train", TOKENIZER_ROWS, unique=False):
+            yield from (row.prompt, row.answer)
+
+
+def build_base() -> None:
+    """Random weights -> out/pocket/base -> suites/quickstart/models/base."""
+    from training import load_recipe, train
+
+    write_jsonl(WORK / "base.jsonl", [training_line(row) for row in base_rows()])
+    size = fresh.make_fresh(WORK / "fresh", _tokenizer_texts(), seed=SEED)
+    print(f"fresh: {size:,} parameters")
+    recipe = load_recipe(RECIPES / "quickstart_base.yaml").with_(output_dir=str(WORK / "base"))
+    result = train(recipe, progress=_say)
+    print(f"base: {result.steps} steps in {result.seconds:.0f} s, loss {result.metrics['train_loss']:.3f}")
+    shipped = SUITE / "models" / "base"
+    shutil.rmtree(shipped, ignore_errors=True)
+    shipped.mkdir(parents=True)
+    for name in _MODEL_FILES:
+        shutil.copyfile(WORK / "base" / name, shipped / name)
+
+
+def build_adapters() -> None:
+    """The adapters, each by its recipe, to suites/quickstart/models/NAME."""
+    from training import load_recipe, train
+
+    for name in ADAPTERS:
+        target = SUITE / "models" / name
+        shutil.rmtree(target, ignore_errors=True)
+        result = train(load_recipe(RECIPES / f"quickstart_{name}.yaml").with_(output_dir=str(target)), progress=_say)
+        print(
+            f"{name}: {result.rows} rows, {result.steps} steps in {result.seconds:.0f} s, loss {result.metrics['train_loss']:.3f}"
+        )
+
+
+def measure_all(count: int = GATE_CASES) -> dict[str, dict[str, Measured]]:
+    """Exact match of every candidate on the gate cases."""
+    asked = [row for name in CAPABILITIES for row in rows(name, "gate", count)]
+    base = SUITE / "models" / "base"
+    found = {"base": measure(*load(base), asked)}
+    made = [name for name in ADAPTERS if (SUITE / "models" / name).is_dir()]
+    return found | {name: measure(*load(base, SUITE / "models" / name), asked) for name in made}
+
+
+def digests() -> dict[str, str]:
+    """sha256 (first 16 hex digits) of every shipped weights file."""
+    files = sorted((SUITE / "models").rglob("*.safetensors"))
+    return {str(path.relative_to(SUITE)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
+
+
+def _say(line: Progress) -> None:
+    left = f", {line.eta_s:.0f} s left" if line.eta_s is not None else ""
+    print(f"  step {line.step}/{line.steps} loss {line.loss:.4f}{left}", flush=True)
+
+
+def main() -> None:
+    """Build all, or with --only one stage; then print the table and the digests."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--only", choices=("data", "base", "adapters", "table"), help="one stage instead of all")
+    only = parser.parse_args().only
+    torch.set_num_threads(THREADS)
+    started = time.perf_counter()
+    stages = {"data": write_data, "base": build_base, "adapters": build_adapters}
+    for name, stage in stages.items():
+        if only in (None, name):
+            stage()
+    if only != "data":
+        print(table(measure_all()))
+        print("\n".join(f"{digest}  {name}" for name, digest in digests().items()))
+    print(f"{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
