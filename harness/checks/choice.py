@@ -1,30 +1,19 @@
-"""choice: which option of a multiple-choice question the answer picks.
+"""choice: the answer picks the right option of a multiple-choice question. How a pick is read: see picking.py.
 
-Ways to say it, the strongest first; the first way that names exactly one option decides:
-1. a statement: "The answer is (B)", "Answer: B", \\boxed{B}, "正确答案是B", "选B". Of several statements the last counts, because
-models correct themselves; "A or B" is no choice. 2. the answer is the letter, or begins or ends with it on a line of its own:
-"B", "(B)", "B. because ...". 3. one option's letter, and no other's, stands in brackets: "... so (B) fits". 4. the answer is an
-option's text, or contains the text of exactly one option. An answer that picks nothing, or several, is unscored ("unparsed"):
-it is not known what was picked. ``unparsed: wrong`` counts it 0.
+An answer that picks nothing, or several options, is unscored ("unparsed"), for it is not known what it picked; with
+``unparsed: wrong`` it counts 0.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import lru_cache
-from string import ascii_uppercase
 from typing import Any, Literal
 
 from pydantic import Field
 
 from harness.checks.base import BadValue, CheckType, Example, Options, Outcome, Seen, unscored, yes_no
+from harness.checks.picking import narrow, picked
 from harness.checks.texts import show
 from harness.model import Case
-
-_WIDE = {ord("Ａ") + i: letter for i, letter in enumerate(ascii_uppercase)}
-_WIDE |= {ord("ａ") + i: letter for i, letter in enumerate(ascii_uppercase.lower())}
-_WIDE |= {ord("（"): "(", ord("）"): ")", ord("："): ":", ord("．"): "."}
 
 
 class ChoiceOptions(Options):
@@ -34,75 +23,6 @@ class ChoiceOptions(Options):
     choices: tuple[str, ...] | str = "choices"
     labels: str = Field("ABCDEFGHIJ", min_length=2, pattern=r"^[A-Z]+$")
     unparsed: Literal["unscored", "wrong"] = "unscored"
-
-
-@dataclass(frozen=True, slots=True)
-class _Patterns:
-    """The regular expressions for one set of letters."""
-
-    statement: re.Pattern[str]
-    either: re.Pattern[str]
-    alone: re.Pattern[str]
-    bracket: re.Pattern[str]
-
-
-@lru_cache(maxsize=64)
-def _patterns(labels: str) -> _Patterns:
-    letter = f"[{labels}{labels.lower()}]"
-    # The letter, perhaps wrapped: (B), **B**, "B", option B. After it no further letter, apostrophe or digit may follow.
-    wrapped = rf"[\s(\[{{*_`\"'“「《【]*(?:(?:option|choice|选项)\s*)?[\s(\[{{*_`\"'“「《【]*(?P<pick>{letter})(?![A-Za-z0-9'’])"
-    # "The answer is a dog": a small letter, or the article A, counts only when the phrase ends there.
-    ends = (
-        r"(?=[\s*_`\"'”」》】)\]}]*(?:$|[\n.,;:!?。，；：！？)\]}|\u4e00-\u9fff])"
-        r"|\s*(?:[-–—]|(?:because|since|as|for|which)\b))"
-    )
-    english = r"(?:\banswer|\bchoice|\boption)(?:\s+(?:here|to\s+\w+(?:\s+\w+)?))?\s*(?:is|would\s+be|must\s+be|:|=)+\s*:?"
-    chinese = r"(?:答案|选项|选择|应选|故选|选)\s*(?:应该|应当|应)?\s*(?:是|为|选)?\s*:?"
-    lead = rf"(?:{english}|{chinese}|\\boxed\s*\{{(?:\\text\s*\{{)?)"
-    clear = labels.replace("A", "").replace("I", "")  # capitals that are no English words
-    statement = re.compile(rf"(?i:{lead}){wrapped}(?:(?<=[{clear}])|{ends})")
-    either = re.compile(rf"[\s)\]}}*_`\"'”]*(?:or|and|/|,|&|或者?|和|、)\s*[(\[*_`\"'“]*{letter}(?![A-Za-z0-9'’])")
-    after = r"(?:[)\]*_`\"'”]*\s*$|[)\]*_`\"'”]*\s*[.):\]、](?:\s|$|(?=[^\x00-\x7f]))|[)\]*]+\s)"
-    alone = re.compile(rf"[\s(\[*_`\"'“]*(?P<pick>{letter}){after}")
-    bracket = re.compile(rf"[(\[]\s*(?P<pick>{letter})\s*[)\]]")
-    return _Patterns(statement, either, alone, bracket)
-
-
-def picked(text: str, labels: str, choices: tuple[str, ...]) -> str | None:
-    """The letter that a text picks, or None when it picks none or several. Rules: see the module."""
-    patterns = _patterns(labels)
-    text = text.translate(_WIDE).strip()
-    statements = list(patterns.statement.finditer(text))
-    if statements:
-        last = statements[-1]
-        return None if patterns.either.match(text, last.end("pick")) else last["pick"].upper()
-    lines = [line for line in text.splitlines() if line.strip()]
-    for line in (lines[0], lines[-1]) if lines else ():
-        found = patterns.alone.match(line)
-        if found and not patterns.either.match(line, found.end("pick")):
-            return found["pick"].upper()
-    bracketed = {found["pick"].upper() for found in patterns.bracket.finditer(text)}
-    if len(bracketed) == 1:
-        return bracketed.pop()
-    return _by_text(text, labels, choices) if not bracketed else None
-
-
-def _by_text(text: str, labels: str, choices: tuple[str, ...]) -> str | None:
-    """The option whose text the answer is, or the only one that it contains (as whole words). An option inside a longer one
-    that is also there ("red" in "dark red") does not count."""
-    plain = " ".join(text.casefold().split()).strip(" .。!！\"'")
-    options = [" ".join(choice.casefold().split()).strip(" .。") for choice in choices]
-    if plain in options and options.count(plain) == 1:
-        return labels[options.index(plain)]
-    present = [i for i, option in enumerate(options) if option and _has_words(plain, option)]
-    longest = [i for i in present if not any(i != j and options[i] in options[j] for j in present)]
-    return labels[longest[0]] if len(longest) == 1 else None
-
-
-def _has_words(text: str, part: str) -> bool:
-    before = r"(?<![^\W_])" if part[0].isascii() else ""
-    after = r"(?![^\W_])" if part[-1].isascii() else ""
-    return re.search(before + re.escape(part) + after, text) is not None
 
 
 def _choices(options: ChoiceOptions, case: Case) -> tuple[str, ...]:
@@ -127,7 +47,7 @@ def _right(value: Any, labels: str, choices: tuple[str, ...]) -> str:
         if 0 <= value < len(labels):
             return labels[value]
         raise BadValue(f"there is no option number {value}: they count from 0 to {len(labels) - 1}")
-    text = str(value).translate(_WIDE).strip()
+    text = narrow(str(value))
     if text in choices:
         return labels[choices.index(text)]
     letter = text.strip("()[]. :").upper()

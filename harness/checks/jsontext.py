@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,8 +41,8 @@ def _float(digits: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise BrokenJSON(f"the key {next(key for key in keys if keys.count(key) > 1)!r:.60} is there twice")
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise BrokenJSON(f"the key {twice!r:.60} is there twice")
     return found
 
 
