@@ -123,7 +123,7 @@ class _Bad(ValueError):
 
 def load_cases(source: CaseSource, capability: str, root: Path, where: Where, label: Where | None = None) -> LoadedCases:
     """Read a source to its end. where: how faults name a row (None: the source itself); label: what ``Case.source`` says."""
-    label = label or where
+    label, maps = label or where, source.maps
     bad: list[BadRow] = []
     cases: list[Case] = []
     explicit: dict[str, Split] = {}  # cluster or id -> the split its rows name
@@ -134,7 +134,7 @@ def load_cases(source: CaseSource, capability: str, root: Path, where: Where, la
             continue
         line, row = entry
         try:
-            mapped = _mapped(row, source) if source.maps else row
+            mapped = _mapped(row, source) if maps else row
             case = _case(mapped, capability, label(line))
             first = lines.setdefault(case.id, line)
             if first != line:

@@ -28,7 +28,7 @@ from harness.rows import decode, file_trouble
 Location = tuple[str | int, ...]  # keys and list positions from the document's root
 
 MAX_BYTES = 8 * 2**20
-MAX_NODES = 500_000  # after aliases are followed
+MAX_NODES = 200_000  # after aliases are followed
 MAX_DEPTH = 64
 
 _CORE = "tag:yaml.org,2002:"
@@ -183,7 +183,9 @@ class _Builder:
             if key_node.tag == _CORE + "merge":
                 merged += value_node.value if isinstance(value_node, SequenceNode) else [value_node]
                 continue
-            key, line = key_node.value, self.line_of(key_node.start_mark.index)
+            key, line = self.whole(key_node.value, key_node), self.line_of(key_node.start_mark.index)
+            if key is None:
+                continue
             if key in seen:
                 self.fault(key_node, f"the key {key!r} stands twice, first in line {seen[key]}", "remove one")
                 continue
@@ -217,12 +219,15 @@ class _Builder:
         except ValueError as error:
             self.fault(node, f"is not a number: {error}")
             return None
+        return self.whole(text, node)
+
+    def whole(self, text: str, node: Node) -> str | None:
+        """The text with surrogate pairs joined: JSON writes U+10000 and up as two escapes, which PyYAML leaves apart."""
         try:
-            text.encode()
-        except UnicodeEncodeError:
+            return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
             self.fault(node, "holds half of a surrogate pair, which is no text", "write the whole character")
             return None
-        return text
 
     def fault(self, node: Node, what: str, todo: str = "") -> None:
         self.faults.append(Fault(f"{self.path}:{self.line_of(node.start_mark.index)}", what, todo))

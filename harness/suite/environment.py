@@ -28,6 +28,7 @@ class Resolver:
     data: Callable[[Location], bool]  # True: everything below is data, leave it alone
     faults: list[Fault] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
+    unset: set[Location] = field(default_factory=set)  # where a variable is missing: the reference stays as it is written
 
     def resolve(self, value: Any, location: Location = ()) -> Any:
         if self.data(location):
@@ -53,7 +54,8 @@ class Resolver:
         if value is None:
             todo = f"export {name}, or give a default: ${{{name}:-...}}"
             self.faults.append(Fault(self.where(location), f"the environment variable {name} is not set", todo))
-            return ""
+            self.unset.add(location)
+            return match.group()
         if len(value) >= MIN_SECRET and (_SECRET_NAME.search(name) or is_secret(location)):
             self.secrets.add(value)
         return value

@@ -52,8 +52,9 @@ def stack_prompts(layers: Sequence[tuple[Location, PromptFile]], where: Where) -
     return LayeredPrompt(Prompt(template, chosen.system, tuple(shown)), at["template"], at["system"], tuple(faults))
 
 
-def unfit(layered: LayeredPrompt, cases: Iterable[Case], where: Where) -> list[Fault]:
-    """Templates that fail on the cases they are for. One case of each shape (set of variables) is tried."""
+def unfit(layered: LayeredPrompt, cases: Iterable[Case], where: Where, told: set[tuple[str, str]]) -> list[Fault]:
+    """Templates that fail on the cases they are for. One case of each shape (set of variables) is tried. told: (where, what) of
+    earlier calls, extended here: a template that many candidates and capabilities share is faulty once."""
     faults: list[Fault] = []
     shapes: set[tuple[str, ...]] = set()
     for case in cases:
@@ -67,10 +68,14 @@ def unfit(layered: LayeredPrompt, cases: Iterable[Case], where: Where) -> list[F
             location = layered.template_at or layered.system_at
             if "messages" in case.vars:
                 location = layered.system_at
+            place = case.source if location is None else where(location)
+            if (place, error.what) in told:
+                continue
+            told.add((place, error.what))
             if location is None:  # the default template: the case is what has to change
-                faults.append(Fault(case.source, error.what, f"set prompt.template, or give the case an input. {error.todo}"))
+                faults.append(Fault(place, error.what, f"set prompt.template, or give the case an input. {error.todo}"))
             else:
-                faults.append(Fault(where(location), f"{error.what}, tried on {case.source}", error.todo))
+                faults.append(Fault(place, f"{error.what}, tried on {case.source}", error.todo))
     return faults
 
 

@@ -33,7 +33,7 @@ def load_suite(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.envi
     document = read_document(Path(path))
     resolver = Resolver(env, document.where, _is_data)
     data = resolver.resolve(document.data)
-    spec, faults = parse_suite(data, document)
+    spec, faults = parse_suite(data, document, resolver.unset)
     loading = _Loading(document, [*document.faults, *resolver.faults, *faults])
     if spec is None:
         raise SuiteError(loading.sorted_faults(resolver.secrets))
@@ -136,16 +136,15 @@ class _Loading:
     def prompts(self, spec: SuiteFile, capabilities: Mapping[str, Capability]) -> dict[tuple[str, str], Prompt]:
         """The prompt of every candidate on every capability, "" standing for no candidate and for no capability."""
         out: dict[tuple[str, str], Prompt] = {}
-        faults: dict[Fault, None] = {}  # each once: a shared template fails for every candidate
+        told: set[tuple[str, str]] = set()
         for candidate in ("", *spec.candidates):
             for name in ("", *capabilities):
                 layered = self.layered(spec, candidate, name)
                 out[candidate, name] = layered.prompt
                 if name and (candidate or not spec.candidates):
-                    faults |= dict.fromkeys(layered.faults)
+                    self.faults += layered.faults
                     if not layered.faults:
-                        faults |= dict.fromkeys(unfit(layered, capabilities[name].cases, self.document.where))
-        self.faults += faults
+                        self.faults += unfit(layered, capabilities[name].cases, self.document.where, told)
         return out
 
     def layered(self, spec: SuiteFile, candidate: str, capability: str) -> LayeredPrompt:

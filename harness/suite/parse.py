@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -20,8 +20,8 @@ from harness.suite.spec import SuiteFile
 _ROUNDS = 20  # of taking out faulty parts: each round makes the data smaller
 
 
-def parse_suite(data: Any, document: Document) -> tuple[SuiteFile | None, list[Fault]]:
-    """The suite without its faulty parts (None: nothing is left), and the faults."""
+def parse_suite(data: Any, document: Document, unset: Collection[Location] = ()) -> tuple[SuiteFile | None, list[Fault]]:
+    """The suite without its faulty parts (None: nothing is left), and the faults; unset: places whose fault is told already."""
     faults: list[Fault] | None = None
     for _ in range(_ROUNDS):
         try:
@@ -29,21 +29,22 @@ def parse_suite(data: Any, document: Document) -> tuple[SuiteFile | None, list[F
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False, include_input=False)
         if faults is None:
-            faults = _faults(details, data, document)
+            faults = _faults(details, data, document, unset)
         data = _pruned(data, details)
         if data is None:
             break
     return None, faults or []
 
 
-def _faults(details: Any, data: Any, document: Document) -> list[Fault]:
-    """One fault per place: the branches of a union all complain, the first says enough."""
+def _faults(details: Any, data: Any, document: Document, unset: Collection[Location]) -> list[Fault]:
+    """One fault per place, the innermost: the branches of a union all complain, the one that fits best says enough."""
     found: dict[Location, Fault] = {}
     for detail in details:
         location = _located(detail["loc"], data)
         key = (*location, detail["loc"][-1]) if detail["type"] == "missing" else location
         found.setdefault(key, _fault(detail, location, document))
-    return list(found.values())
+    inner = {location[:length] for location in found for length in range(len(location))}
+    return [fault for location, fault in found.items() if location not in unset and location not in inner]
 
 
 def _fault(detail: Any, location: Location, document: Document) -> Fault:

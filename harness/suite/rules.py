@@ -26,7 +26,7 @@ def rule_faults(spec: SuiteFile, data: Mapping[str, Any], document: Document, *,
             document.where(("baseline",)), f"the baseline {spec.baseline!r} is no candidate", nearest(spec.baseline, candidates)
         )
     for name, candidate in spec.candidates.items():
-        yield from _candidate(name, candidate, document, check_models)
+        yield from _candidate(name, candidate, "endpoint" in data["candidates"][name], document, check_models)
     yield from _decision(spec, capabilities, document)
     for name in capabilities:
         written = data["capabilities"][name]
@@ -39,14 +39,15 @@ def _names(data: Mapping[str, Any], key: str) -> list[str]:
     return list(value) if isinstance(value, dict) else []
 
 
-def _candidate(name: str, candidate: CandidateFile, document: Document, check_models: bool) -> Iterator[Fault]:
+def _candidate(name: str, candidate: CandidateFile, served: bool, document: Document, check_models: bool) -> Iterator[Fault]:
+    """served: an endpoint is written, be it a faulty one."""
     at = ("candidates", name)
     if name == RESERVED:
         yield Fault(document.where(at), f"the name {RESERVED!r} is taken by the promoted run", "name the candidate otherwise")
     if candidate.endpoint is None:
-        if candidate.api_key is not None:
+        if candidate.api_key is not None and not served:
             yield Fault(document.where((*at, "api_key")), "api_key belongs to an endpoint", "add `endpoint:`, or remove it")
-        if check_models:
+        if check_models and not served:
             for key in ("model", "adapter"):
                 value = getattr(candidate, key)
                 if value is not None and looks_local(value, document.path.parent) and not (document.path.parent / value).is_dir():

@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from harness import plugs
+from pydantic import TypeAdapter
+
 from harness.checks import CheckGroup, CheckSpec
-from harness.checks.spec import KIND, NEGATION
 from harness.suite.spec import SuiteFile
+
+_ABOUT = ("description", "default", "title")
 
 
 def starter_text() -> str:
@@ -19,20 +21,24 @@ def starter_text() -> str:
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of suite.yaml, with a description on every key and the names of all checks."""
     schema = SuiteFile.model_json_schema()
-    definitions = schema["$defs"]
-    group = CheckGroup.model_json_schema(ref_template="#/$defs/{model}")
-    definitions |= group.pop("$defs", {})
-    definitions.setdefault("CheckGroup", group)
-    definitions.setdefault("CheckSpec", CheckSpec.model_json_schema(ref_template="#/$defs/{model}"))
-    valid = plugs.names(KIND)
-    kinds = {"enum": [*valid, *(NEGATION + name for name in valid)], "description": "The check; not- turns it round."}
-    definitions["CheckSpec"]["properties"]["type"] = kinds
-    check = {"anyOf": [kinds, {"$ref": "#/$defs/CheckSpec"}, {"$ref": "#/$defs/CheckGroup"}]}
-    for key in ("all", "any"):
-        definitions["CheckGroup"]["properties"][key] = {"type": "array", "minItems": 1, "items": check}
-    capability = definitions["CapabilityFile"]
-    description = capability["properties"]["checks"]["description"]
-    capability["properties"]["checks"] = {"type": "array", "minItems": 1, "items": check, "description": description}
+    for definition in (schema, *schema["$defs"].values()):
+        properties = definition.get("properties", {})
+        properties |= {key: _or_variable(described) for key, described in properties.items()}
+    checks = TypeAdapter(tuple[CheckSpec | CheckGroup, ...]).json_schema()
+    schema["$defs"] |= checks.pop("$defs")
+    capability = schema["$defs"]["CapabilityFile"]
+    described = capability["properties"]["checks"]["description"]
+    capability["properties"]["checks"] = {"type": "array", "minItems": 1, "items": checks["items"], "description": described}
     capability["required"] = ["cases", "checks"]
     schema["required"] = ["suite", "candidates", "capabilities"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "suite.yaml"} | schema
+
+
+def _or_variable(described: dict[str, Any]) -> dict[str, Any]:
+    """Where a number, a flag or a special text stands, ``${NAME}`` may stand as well."""
+    shapes = described.get("anyOf") or [{key: described[key] for key in described if key not in _ABOUT}]
+    special = any(shape.get("type") in ("integer", "number", "boolean") or shape.keys() & {"pattern", "enum"} for shape in shapes)
+    if not special:
+        return described
+    about = {key: described[key] for key in _ABOUT if key in described}
+    return {"anyOf": [*shapes, {"type": "string", "pattern": r"\$\{"}], **about}

@@ -109,6 +109,12 @@ class CandidateFile(FileModel):
     prompt: PromptFile = Field(default_factory=PromptFile, description="Overrides for this candidate.")
     description: str | None = Field(default=None, description="For people.")
 
+    @field_validator("adapter", "revision", "endpoint", "api_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        """So that ``${ADAPTER:-}`` makes a candidate with or without one."""
+        return None if value == "" else value
+
 
 def _source(value: Any) -> Any:
     if isinstance(value, str):
@@ -196,5 +202,5 @@ class SuiteFile(FileModel):
     generation: GenerationFile = Field(default_factory=GenerationFile, description="How answers are generated.")
     capabilities: dict[Name, CapabilityFile] = Field(default_factory=dict, description="Name -> capability.")
     judges: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="Name -> options of an LLM judge.")
-    gate: GateFile = Field(default_factory=GateFile, description="The policy of the verdict.")
+    gate: GateFile = Field(default_factory=GateFile, description="What makes SHIP, OPTIMIZE or INCONCLUSIVE of a comparison.")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="How vLLM is started.")
