@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 MAX_DEPTH = 200
+MAX_FAILURES = 5000
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _OPEN = re.compile(r"[{\[]")
 
@@ -56,7 +57,7 @@ def read(text: str) -> Any:
 
 def find(text: str) -> Iterator[Any]:
     """The JSON values of a text, in order of trust: the whole text; the contents of code fences; then each outermost object or
-    array in the prose. Work is bounded: after 20 times the text's length in vain it gives up."""
+    array in the prose. Work is bounded: after 20 times the text's length in vain, or MAX_FAILURES brackets, it gives up."""
     try:
         yield read(text)
         return
@@ -67,13 +68,14 @@ def find(text: str) -> Iterator[Any]:
             yield read(fence.group(1))
         except BrokenJSON:
             continue
-    budget, at = 20 * len(text) + 1000, 0
-    while budget > 0 and (start := _OPEN.search(text, at)):
+    budget, failures, at = 20 * len(text) + 1000, 0, 0
+    while budget > 0 and failures < MAX_FAILURES and (start := _OPEN.search(text, at)):
         try:
             value, at = _guarded(text, start.start(), whole=False)
             yield value
         except BrokenJSON as error:
             at = start.start() + 1
+            failures += 1
             cause = error.__cause__
             budget -= cause.pos - start.start() if isinstance(cause, json.JSONDecodeError) else len(text) - start.start()
         budget -= 1

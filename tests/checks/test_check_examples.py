@@ -13,7 +13,12 @@ from harness.checks.base import ABSENT
 from harness.model import Case, Response, Score
 
 FOUND: list[CheckType] = [plugs.find("check", name) for name in plugs.names("check")]
-EXAMPLES = [pytest.param(check, example, id=f"{check.name}-{i}") for check in FOUND for i, example in enumerate(check.examples)]
+HEAVY = {"similar"}  # loads a real model
+EXAMPLES = [
+    pytest.param(check, example, id=f"{check.name}-{i}", marks=[pytest.mark.heavy] if check.name in HEAVY else [])
+    for check in FOUND
+    for i, example in enumerate(check.examples)
+]
 FILES = Path(__file__).parent / "files"  # stands for a suite's folder
 RESERVED = {"type", "value", "threshold", "weight", "metric", "all", "any"}
 

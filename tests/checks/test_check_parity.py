@@ -83,6 +83,7 @@ def test_long_texts_do_not_take_long() -> None:
     assert value({"type": "rouge-l"}, text, text) == 1.0
     assert value({"type": "rouge-l"}, "[1," * 20_000, "one") == 0.0
     assert value({"type": "contains-json"}, "[1," * 50_000, None) == 0.0
+    assert value({"type": "contains-json"}, '{["(' * 200_000, None) == 0.0
     assert value({"type": "contains-json"}, '{"a": [' * 20_000, None) == 0.0
     assert value({"type": "numeric"}, "1," * 50_000 + "2", 2) == 1.0
     assert value({"type": "choice"}, "(A " * 30_000, "B") is None
