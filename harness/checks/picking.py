@@ -2,7 +2,7 @@
 
 Ways to say it, the strongest first; the first way that is there decides:
 
-1. a statement: "The answer is (B)", "Answer: B", "B is correct", "I choose B", \boxed{B}, "正确答案是B", "选B". Of several
+1. a statement: "The answer is (B)", "Answer: B", "B is correct", "I choose B", \\boxed{B}, "正确答案是B", "选B". Of several
    the last counts, because models correct themselves; "A or B" is no pick.
 2. a first or last line that is nothing but the letter: "B", "(B)", "**B**.", "Therefore, B".
 3. a first line that begins with the letter ("B. Because ...", "(B) 12"), unless the text lists the options, or names others in
