@@ -2,7 +2,7 @@
 
 A string (also inside a list) that holds ``{{`` or ``{%`` is a Jinja2 template over the case: its vars by name (``{{ city }}``),
 ``vars``, ``reference``, ``metadata`` and ``id`` (which win over vars of these names). A value that is one single expression keeps
-its type (``"{{ reference.colours }}"`` stays a list); everything else becomes text. Templates are the suite's own words and run in
+its type (``"{{ reference.tags }}"`` stays a list); everything else becomes text. Templates are the suite's own words and run in
 a sandbox; the case's text is data and never a template. A name that does not exist is an error, not an empty string.
 """
 
