@@ -44,12 +44,12 @@ def read_rows(path: Path) -> Rows:
         ".tsv": _csv,
         ".parquet": _parquet,
     }
+    if trouble := file_trouble(path):
+        yield BadRow(0, trouble)
+        return
     reader = readers.get(path.suffix.lower())
     if reader is None:
         yield BadRow(0, f"unknown kind of file {path.suffix or path.name!r}", f"use one of {', '.join(readers)}")
-        return
-    if trouble := file_trouble(path):
-        yield BadRow(0, trouble)
         return
     try:
         yield from reader(path)

@@ -162,6 +162,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
     (tmp_path / "dir.jsonl").mkdir()
     os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "cases.xlsx").touch()
     for name, says in {
         "none.jsonl": "no such file",
         "loop.jsonl": "Too many levels of symbolic links",

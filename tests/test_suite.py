@@ -145,6 +145,9 @@ def test_every_fault_at_once_each_on_its_line(tmp_path: Path) -> None:
         ("suite: x\ncapabilities: {a: 1}\n", "suite.yaml:2: capabilities.a: must be a mapping"),
         ("suite: x\ncapabilities: {a: }\n", "suite.yaml:2: capabilities.a: must be a mapping"),
         ("suite: x\ncandidates:\n", "suite.yaml:2: candidates: must be a mapping"),
+        ("suite: x\ncapabilities: {a: {cases: 5}}", "suite.yaml:2: capabilities.a.cases: must be a file, a list of cases, or"),
+        ("suite: x\ncapabilities: {a: {cases: .}}", "suite.yaml:2: .: is a directory"),
+        ("suite: x\ngeneration: {stop: x}", "suite.yaml:2: generation.stop: must be a list"),
         ("suite: [x]", "suite.yaml:1: suite: must be a valid string"),
     ],
 )
@@ -268,6 +271,13 @@ def test_roles(tmp_path: Path) -> None:
     )
     without_target = SMALL | {"gate": {"min_gain": 0.1}}
     assert "gate.min_gain has no effect" in faults_of(write_suite(tmp_path, without_target))[0]
+
+
+def test_numbers_where_text_is_needed_mean_what_they_say(tmp_path: Path) -> None:
+    serve = {"env": {"VLLM_CPU_KVCACHE_SPACE": 1}, "args": ["--max-num-seqs", 8]}
+    suite = load_small(tmp_path, serve=serve, prompt={"few_shot": [{"input": 1, "output": 42}]})
+    assert (suite.serve.env, suite.serve.args) == ({"VLLM_CPU_KVCACHE_SPACE": "1"}, ("--max-num-seqs", "8"))
+    assert suite.prompt_for("base", "sums").few_shot == (("1", "42"),)
 
 
 # Environment and secrets

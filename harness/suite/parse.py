@@ -56,7 +56,7 @@ def _fault(detail: Any, location: Location, document: Document) -> Fault:
         return Fault(where, f"the key {detail['loc'][-1]!r} is missing{inside}", "add it")
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return Fault(where, f"the name {str(location[-1])!r} cannot be used", "use letters, digits, `.`, `-` and `_`, 64 at most")
-    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be").replace("a valid tuple", "a list")
     if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "must be a mapping"
     return Fault(where, f"{dotted}: {message}" if dotted else f"a suite {message}")

@@ -41,7 +41,7 @@ class FileModel(BaseModel):
 class ExampleFile(BaseModel):
     """One question and answer shown before the real question. Keys beside output are variables of the template."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True)
 
     output: str = Field(description="The answer to show.")
 
@@ -119,7 +119,11 @@ class CandidateFile(FileModel):
 def _source(value: Any) -> Any:
     if isinstance(value, str):
         return {"path": value}
-    return {"rows": value} if isinstance(value, list) else value
+    if isinstance(value, list):
+        return {"rows": value}
+    if not isinstance(value, dict | CaseSource):
+        raise ValueError("must be a file, a list of cases, or a mapping that says which column is what")
+    return value
 
 
 Cases = Annotated[CaseSource, BeforeValidator(_source, json_schema_input_type=str | list[dict[str, Any]] | CaseSource)]
@@ -177,6 +181,8 @@ class GateFile(FileModel):
 
 class ServeSpec(FileModel):
     """How the harness starts vLLM for candidates that are not endpoints. No part of the suite's hash."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # `VLLM_CPU_KVCACHE_SPACE: 1` means what it says
 
     max_model_len: int | None = Field(default=None, ge=1, description="Longest prompt and answer together, in tokens.")
     dtype: str | None = Field(default=None, description="auto, bfloat16, float16 or float32.")
