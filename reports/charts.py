@@ -1,0 +1,112 @@
+"""Small inline SVG drawings: one forest-plot row, its axis, one bar of the seesaw.
+
+They are fluid: horizontal positions are percentages of whatever width the page gives, so that one drawing serves 1280 and 400
+pixels. Geometry only: no number that a reader reads is computed here. Colours come from classes in style.css, and every colour
+also has a shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from reports.nouns import CapabilityView, SeesawView
+from reports.text import signed
+
+# 14 x 14 shapes around the origin, by mark: filled for what is shown, hollow for what is weaker.
+_SHAPES = {
+    "\u25b2": ('<path d="M0-6 6 5-6 5Z"/>', "full"),
+    "\u25bc": ('<path d="M0 6 6-5-6-5Z"/>', "full"),
+    "\u25bd": ('<path d="M0 6 6-5-6-5Z"/>', "hollow"),
+    "=": ('<rect x="-5" y="-5" width="10" height="10"/>', "full"),
+    "\u2265": ('<circle r="5"/>', "full"),
+    "?": ('<path d="M0-6 6 0 0 6-6 0Z"/>', "hollow"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A range of differences in [-1, 1] laid over 0..100 percent, with round ticks."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...] = ()
+
+    def at(self, value: float) -> str:
+        share = (value - self.low) / (self.high - self.low)
+        return f"{100 * min(max(share, 0.0), 1.0):.3f}%"
+
+
+def forest_scale(rows: Sequence[CapabilityView]) -> Scale:
+    """Wide enough for every interval, every margin and zero, in round steps."""
+    values = [0.0]
+    for row in rows:
+        values += [v for v in (row.delta, row.low, row.high) if v is not None]
+        values += [-row.margin] if row.margin else []
+    return _rounded(min(values), max(values))
+
+
+def seesaw_scale(view: SeesawView) -> Scale:
+    """Symmetric around zero: a seesaw has its pivot in the middle."""
+    reach = max((abs(row.delta or 0.0) for row in view.rows), default=0.0) or 0.01
+    return Scale(-1.04 * reach, 1.04 * reach)
+
+
+def _rounded(low: float, high: float) -> Scale:
+    span = max(high - low, 0.02)
+    raw = span / 4
+    size = 10.0 ** math.floor(math.log10(raw))
+    step = next(s * size for s in (1, 2, 5, 10) if s * size >= raw)
+    first, last = math.floor(low / step - 0.15), math.ceil(high / step + 0.15)
+    ticks = tuple(i * step for i in range(first, last + 1))
+    return Scale(first * step, last * step, ticks)
+
+
+def _svg(inner: str, height: int, name: str, css: str) -> Markup:
+    role = f'role="img" aria-label="{escape(name)}"' if name else 'aria-hidden="true"'
+    return Markup(f'<svg class="{css}" width="100%" height="{height}" {role}>{inner}</svg>')  # noqa: S704 - numbers and constants; name is escaped
+
+
+def forest(row: CapabilityView, scale: Scale) -> Markup:
+    """Zero line, dashed margin line with the forbidden side shaded, the interval with its ends, the point."""
+    zero = scale.at(0.0)
+    parts = []
+    if row.margin:
+        edge = scale.at(-row.margin)
+        parts.append(f'<rect class="beyond" x="0" y="0" width="{edge}" height="30"/>')
+        parts.append(f'<line class="margin" x1="{edge}" x2="{edge}" y1="0" y2="30"/>')
+    parts.append(f'<line class="zero" x1="{zero}" x2="{zero}" y1="0" y2="30"/>')
+    if row.low is not None and row.high is not None:
+        a, b = scale.at(row.low), scale.at(row.high)
+        parts.append(f'<g class="range {row.tone}"><line x1="{a}" x2="{b}" y1="15" y2="15"/>')
+        parts.append(f'<line x1="{a}" x2="{a}" y1="10" y2="20"/><line x1="{b}" x2="{b}" y1="10" y2="20"/></g>')
+    if row.delta is not None:
+        parts.append(_point(row, scale.at(row.delta)))
+    name = f"{row.name}: {row.delta_shown} {row.interval_shown}, margin {row.margin_shown}, {row.claims_shown}"
+    return _svg("".join(parts), 30, name, "forest")
+
+
+def _point(row: CapabilityView, x: str) -> str:
+    shape, fill = _SHAPES.get(row.mark, _SHAPES["?"])
+    return f'<svg x="{x}" y="15" overflow="visible"><g class="point {row.tone} {fill}">{shape}</g></svg>'
+
+
+def axis(scale: Scale) -> Markup:
+    """Tick labels in percentage points."""
+    digits = 0 if all(abs(100 * t - round(100 * t)) < 1e-9 for t in scale.ticks) else 1
+    inner = [f'<text x="{scale.at(t)}" y="12">{signed(100 * t, digits)}</text>' for t in scale.ticks[1:-1] or scale.ticks]
+    return _svg("".join(inner), 16, "", "axis")
+
+
+def bar(row: CapabilityView, scale: Scale) -> Markup:
+    """A gain to the right of the pivot or a loss to the left; advisory capabilities are drawn hollow."""
+    delta = row.delta or 0.0
+    left, right = sorted((0.0, delta))
+    width = f"{float(scale.at(right)[:-1]) - float(scale.at(left)[:-1]):.3f}%"
+    css = f"bar {'gain' if delta >= 0 else 'loss'}" + (" advisory" if row.role == "advisory" else "")
+    inner = f'<rect class="{css}" x="{scale.at(left)}" y="4" width="{width}" height="12" rx="2"/>'
+    inner += f'<line class="zero" x1="{scale.at(0.0)}" x2="{scale.at(0.0)}" y1="0" y2="20"/>'
+    return _svg(inner, 20, f"{row.name}: {row.delta_shown}", "bars")

@@ -1,0 +1,98 @@
+"""The report for machines: JSON with exact numbers and a schema that changes only with ``schema_version``.
+
+Top level: schema_version; run{id, suite, candidate, status}; baseline{id, name} or null; outcome (SHIP, OPTIMIZE, INCONCLUSIVE or
+null); infrastructure; reasons[{code, text, capability, blocks}]; next_steps[]; capabilities[{name, role, ...}]; seesaw{shown,
+up[], down[], sentence} or null; ledgers[{who, run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n},
+closed}]; serving{figure: {candidate, baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate,
+baseline, why}]. Scores are in [0, 1], differences in [-1, 1]; what is not known is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from reports.nouns import CapabilityView, Fact, LedgerView, ReportView
+
+SCHEMA_VERSION = 1
+
+_NUMBERS = (
+    *("margin", "baseline", "candidate", "delta", "low", "high", "alpha"),
+    *("n_planned", "n_paired", "n_clusters", "missing_candidate", "missing_baseline"),
+    *("worst_delta", "worst_low", "worst_high", "n_broken", "n_fixed", "n_needed"),
+)
+
+
+def render(view: ReportView) -> str:
+    """Indented JSON, keys in a fixed order, one newline at the end."""
+    return json.dumps(as_dict(view), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def as_dict(view: ReportView) -> dict[str, Any]:
+    seesaw = view.seesaw
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": {"id": view.run_id, "suite": view.suite, "candidate": view.candidate, "status": view.status},
+        "baseline": {"id": view.baseline_id, "name": view.baseline_name} if view.baseline_id else None,
+        "outcome": view.outcome.value if view.outcome else None,
+        "infrastructure": view.infrastructure,
+        "reasons": [
+            {"code": r.code, "text": r.text, "capability": r.capability or None, "blocks": r.blocks or None} for r in view.reasons
+        ],
+        "next_steps": list(view.next_steps),
+        "capabilities": [_capability(row) for row in view.capabilities],
+        "seesaw": {
+            "shown": seesaw.shown,
+            "up": list(seesaw.shown_up),
+            "down": list(seesaw.shown_down),
+            "sentence": seesaw.sentence,
+        }
+        if seesaw
+        else None,
+        "ledgers": [_ledger(ledger) for ledger in view.ledgers],
+        "serving": _facts(view.serving),
+        "provenance": _facts(view.provenance),
+        "cases": [
+            {
+                "id": case.id,
+                "capability": case.capability,
+                "state": case.state.value,
+                "must_pass": case.must_pass,
+                "candidate": case.candidate,
+                "baseline": case.baseline,
+                "why": case.why or None,
+            }
+            for case in view.cases
+        ],
+    }
+
+
+def _capability(row: CapabilityView) -> dict[str, Any]:
+    numbers = {name: _finite(getattr(row, name)) for name in _NUMBERS}
+    return {
+        "name": row.name,
+        "role": row.role.value,
+        **numbers,
+        "method": row.method or None,
+        "p": {claim: _finite(p) for claim, p in row.p.items()},
+        "claims": list(row.claims),
+        "must_pass_failed": list(row.must_pass_failed),
+        "reason": row.reason or None,
+    }
+
+
+def _ledger(ledger: LedgerView) -> dict[str, Any]:
+    by = {part.status: part for part in ledger.parts}
+    reasons = {status: dict(by[status].reasons) for status in ("unscored", "errored", "skipped")}
+    head = {"who": ledger.who, "run_id": ledger.run_id, "planned": ledger.planned, "scored": by["scored"].total}
+    return {**head, **reasons, "closed": ledger.closed}
+
+
+def _facts(facts: Iterable[Fact]) -> dict[str, Any]:
+    return {fact.key: {"candidate": _finite(fact.candidate), "baseline": _finite(fact.baseline)} for fact in facts}
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: a number that is neither known nor finite is null."""
+    return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value

@@ -1,0 +1,272 @@
+"""What a report is made of, frozen: everything already numeric or already put into words, so that a renderer computes nothing.
+
+Fields ending in ``_shown`` are for people, those without are exact. Every string has been through ``reports.text`` (no control
+characters, bounded length) and is still unescaped: each renderer escapes for its own format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.model import Outcome, Role
+
+
+class Tone(StrEnum):
+    """What a figure says of the candidate; drawn by colour, by shape and by word, never by colour alone."""
+
+    GOOD = "good"
+    BAD = "bad"
+    NEUTRAL = "neutral"
+    UNSURE = "unsure"
+
+
+class State(StrEnum):
+    """What came of one case, in both runs where there are two."""
+
+    BROKEN = "broken"  # passed at the baseline, fails now
+    FIXED = "fixed"  # failed at the baseline, passes now
+    BOTH_FAIL = "fails in both"
+    FAILED = "failed"  # fails, and there is no baseline score to compare with
+    PASSED = "passed"
+    SCORED = "scored"  # a score without a pass mark
+    UNSCORED = "unscored"
+    ERRORED = "errored"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as far as it is shown; ``left_out`` counts the characters that are not."""
+
+    text: str
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a response: ``same`` in both, or only here (``del`` at the baseline, ``ins`` at the candidate)."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    role: str
+    content: Text
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    """What one check said. result: pass | fail | scored | unscored."""
+
+    name: str
+    version: int
+    value: float | None
+    value_shown: str
+    result: str
+    why: Text
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseView:
+    """One answer of one run with everything that was said about it. left_out: characters of the answer not shown."""
+
+    who: str  # baseline | candidate
+    result: str  # pass | fail | scored | unscored | errored | skipped
+    summary: str  # score, or the reason there is none
+    segments: tuple[Segment, ...] = ()
+    left_out: int = 0
+    thinking: Text | None = None
+    facts: tuple[str, ...] = ()  # finish reason, tokens, time
+    explanation: Text | None = None
+    checks: tuple[CheckView, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """One case opened to the bottom. baseline_messages only when the baseline was asked in other words."""
+
+    id: str
+    capability: str
+    state: State
+    must_pass: bool
+    source: str
+    cluster: str
+    preview: str  # the last thing asked, on one line
+    samples_shown: str  # "" when there is one sample
+    messages: tuple[MessageView, ...]
+    baseline_messages: tuple[MessageView, ...]
+    reference: Text | None
+    baseline: ResponseView | None
+    candidate: ResponseView | None
+    diff_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseGroup:
+    """The opened cases of one capability. totals: how many there are of each state; left_out: those not opened here."""
+
+    capability: str
+    role: Role
+    totals: tuple[tuple[State, int], ...]
+    cases: tuple[CaseView, ...]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLine:
+    """The light form: one line for every case of the run."""
+
+    id: str
+    capability: str
+    state: State
+    must_pass: bool
+    candidate: float | None
+    baseline: float | None
+    why: str = ""  # reasons of unscored, errored, skipped
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityView:
+    """One row of the capability table. Scores in [0, 1]; delta is candidate minus baseline. Defaults: not compared."""
+
+    name: str
+    short: str  # fits a chart's margin
+    role: Role = Role.ADVISORY
+    margin: float | None = None
+    baseline: float | None = None
+    candidate: float | None = None
+    delta: float | None = None
+    low: float | None = None
+    high: float | None = None
+    alpha: float | None = None
+    method: str = ""
+    p: Mapping[str, float] = field(default_factory=dict)  # claim -> one-sided p-value
+    n_planned: int = 0
+    n_paired: int = 0
+    n_clusters: int = 0
+    missing_candidate: int = 0
+    missing_baseline: int = 0
+    worst_delta: float | None = None
+    worst_low: float | None = None
+    worst_high: float | None = None
+    claims: tuple[str, ...] = ()
+    tone: Tone = Tone.NEUTRAL
+    mark: str = ""
+    n_broken: int = 0
+    n_fixed: int = 0
+    must_pass_failed: tuple[str, ...] = ()
+    n_needed: int | None = None
+    reason: str = ""
+    baseline_shown: str = ""
+    candidate_shown: str = ""
+    delta_shown: str = ""
+    interval_shown: str = ""
+    margin_shown: str = ""
+    n_shown: str = ""
+    missing_shown: str = ""
+    claims_shown: str = ""
+    note: str = ""  # undecided: why, and what would decide it; missing scores: how far they could move it
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonView:
+    code: str
+    text: str
+    capability: str
+    blocks: str  # OPTIMIZE | INCONCLUSIVE | ""
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class SeesawView:
+    """sentence names the seesaw, or says that none is shown. shown_*: names that hold at the false discovery rate."""
+
+    shown: bool
+    sentence: str
+    shown_up: tuple[str, ...]
+    shown_down: tuple[str, ...]
+    rows: tuple[CapabilityView, ...]  # sorted, largest gain first
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPart:
+    status: str
+    total: int
+    reasons: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """planned = the sum of the parts, printed. closed is False while a run goes on, and a bug once it has ended."""
+
+    who: str
+    run_id: str
+    planned: int
+    parts: tuple[LedgerPart, ...]
+    closed: bool
+    sum_shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One example of a case without a score."""
+
+    who: str
+    capability: str
+    case_id: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure of both runs. key is stable for machines; values exact where they are numbers."""
+
+    key: str
+    label: str
+    candidate: float | int | str | None
+    baseline: float | int | str | None
+    candidate_shown: str
+    baseline_shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """A whole report. outcome None: there is no verdict (a run alone, or one that still goes on)."""
+
+    title: str
+    run_id: str
+    baseline_id: str
+    suite: str
+    candidate: str
+    baseline_name: str
+    status: str
+    outcome: Outcome | None
+    infrastructure: bool
+    tone: Tone
+    headline: str
+    lead: str
+    reasons: tuple[ReasonView, ...]
+    next_steps: tuple[str, ...]
+    partial: str
+    capabilities: tuple[CapabilityView, ...]
+    interval_note: str
+    seesaw: SeesawView | None
+    groups: tuple[CaseGroup, ...]
+    opened_note: str
+    ledgers: tuple[LedgerView, ...]
+    troubles: tuple[Trouble, ...]
+    troubles_left_out: int
+    serving: tuple[Fact, ...]
+    provenance: tuple[Fact, ...]
+    cases: tuple[CaseLine, ...] = field(default=(), repr=False)

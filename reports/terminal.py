@@ -1,0 +1,109 @@
+"""The summary a person sees at the end of a run: coloured on a terminal, plain lines in CI. The only module that imports rich."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from reports.nouns import CapabilityView, ReportView, Tone
+
+_STYLE = {Tone.GOOD: "bold blue", Tone.BAD: "bold red", Tone.UNSURE: "bold yellow", Tone.NEUTRAL: ""}
+_PLAIN = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", "\u2026": "...", "\u25b2": "^", "\u25bc": "v", "\u25bd": "v"}
+    | {"\u2265": ">=", "\u00b1": "+/-", "\u2260": "!=", "\u2713": "+", "\u2715": "x"}
+)
+_MAX_REASONS = 12
+
+
+def show(view: ReportView, *, path: str = "", file: TextIO | None = None, width: int | None = None) -> None:
+    """Print the summary. path: where the HTML report lies. Signs that the stream's encoding lacks are put in plain letters."""
+    out = file or sys.stdout
+    tty = out.isatty()
+    text = render(view, path=path, width=width or (Console(file=out).width if tty else 80), color=tty)
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        text = text.translate(_PLAIN).encode("ascii", "replace").decode()
+    out.write(text)
+    out.flush()
+
+
+def render(view: ReportView, *, path: str = "", width: int = 80, color: bool = False) -> str:
+    """The summary as text; with colours when asked."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False, emoji=False,
+        markup=False, legacy_windows=False, _environ={},
+    )  # fmt: skip
+    console.print(Group(*_parts(view, width)))
+    if path:
+        console.print(f"Report: {path}", soft_wrap=True)  # never broken, so that it can be clicked and copied
+    return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n"))
+
+
+def _parts(view: ReportView, width: int) -> list[RenderableType]:
+    style = _STYLE[view.tone]
+    sign = {Tone.GOOD: "\u2713", Tone.BAD: "\u2715"}.get(view.tone, "?")
+    against = f" against {view.baseline_name}" if view.baseline_name else ""
+    parts: list[RenderableType] = [
+        Text(f"{sign} {view.headline}  ", style=style) + Text(f"{view.candidate}{against} on {view.suite}", style="default"),
+        Text(view.lead),
+    ]
+    if view.partial:
+        parts.append(Text(view.partial, style="yellow"))
+    if view.reasons:
+        parts += [Text(""), *(_reason(r.text, r.tone, r.blocks) for r in view.reasons[:_MAX_REASONS])]
+        if len(view.reasons) > _MAX_REASONS:
+            parts.append(Text(f"  and {len(view.reasons) - _MAX_REASONS} more reasons, in the report"))
+    if view.capabilities:
+        parts += [Text(""), _table(view, width)]
+    if view.seesaw and (view.seesaw.shown_up or view.seesaw.shown_down):
+        parts += [Text(""), Text(view.seesaw.sentence, style="bold" if view.seesaw.shown else "")]
+    parts.append(Text(""))
+    parts += [Text(f"{ledger.who}: {ledger.sum_shown}", style="" if ledger.closed else "yellow") for ledger in view.ledgers]
+    parts.append(Text(""))
+    parts += [_reason(step, Tone.NEUTRAL, "", mark="-") for step in view.next_steps]
+    return parts
+
+
+def _reason(text: str, tone: Tone, blocks: str, *, mark: str = "") -> RenderableType:
+    """A hanging line: the mark, then the sentence indented under itself."""
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    sign = mark or {"OPTIMIZE": "\u2715", "INCONCLUSIVE": "?"}.get(blocks, "\u2713")
+    line.add_row(Text(sign, style=_STYLE[tone]), Text(text))
+    return Padding(line, (0, 0, 0, 2))
+
+
+def _table(view: ReportView, width: int) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("Capability", overflow="ellipsis", no_wrap=True, ratio=3, min_width=12)
+    if not view.baseline_id:
+        for name in ("Score", "Cases", "Missing"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in view.capabilities:
+            table.add_row(Text(row.name), row.candidate_shown, row.n_shown, row.missing_shown)
+        return table
+    table.add_column("Role", no_wrap=True)
+    for name in ("Base", "Cand", "Diff [interval]"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Shown", overflow="fold", min_width=12)
+    for row in view.capabilities:
+        table.add_row(*_row(row, width))
+    return table
+
+
+def _row(row: CapabilityView, width: int) -> tuple[Text, ...]:
+    claim = row.claims[0] if width < 110 else row.claims_shown
+    difference = f"{row.delta_shown} {row.interval_shown}".strip()
+    role = row.role.value if width >= 100 else row.role.value[:9]
+    shown = Text(f"{row.mark} {claim}", style=_STYLE[row.tone])
+    return Text(row.name), Text(role), Text(row.baseline_shown), Text(row.candidate_shown), Text(difference), shown
