@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
@@ -98,7 +98,7 @@ def check_plan(plan: Plan) -> None:
     if unknown:
         raise UsageError(f"unknown capability {', '.join(unknown)}", todo="choose from " + ", ".join(plan.suite.capabilities))
     if plan.size == 0:
-        raise UsageError("no case is selected", where=str(plan.suite.path), todo="check --split, --limit and the splits of the cases")
+        raise UsageError("no case is selected", where=str(plan.suite.path), todo="Check --split and the splits of the cases")
 
 
 @dataclass(slots=True)
@@ -229,12 +229,13 @@ async def execute(
     provenance: Mapping[str, Any],
     concurrency: int,
     health: Callable[[], None] | None = None,
-    server_figures: Callable[[], Mapping[str, Any]] | None = None,
+    server_figures: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> RunRecord:
     """Begin or continue the plan's run and bring it as far as it will go; return its record.
 
-    Raises what stopped it (ServeError, StoreError, asyncio.CancelledError on Ctrl-C) after marking the run interrupted, so that the
-    same call continues it. health() is called twice a second and raises when the server is gone. server_figures() is read at the end.
+    Raises what stopped it (ServeError, StoreError, asyncio.CancelledError on Ctrl-C) after marking the run interrupted, so that
+    the same call continues it. health() is called twice a second and raises when the server is gone. server_figures() is read
+    at the end.
     """
     check_plan(plan)
     size = plan.size
@@ -256,7 +257,7 @@ async def execute(
     try:
         await _work(job, min(concurrency, size), health)
         status = "partial" if plan.partial_reason else "complete"
-        figures = dict(server_figures()) if server_figures else {}
+        figures = dict(await server_figures()) if server_figures else {}
     except HarnessError as error:
         job.tally.stopped = error.what
         raise
@@ -268,10 +269,11 @@ async def execute(
 
 
 def policy(suite: Suite) -> dict[str, Any]:
-    """What a stored run must keep of its suite to be compared later without the file: roles, margins and the gate's name."""
+    """What a stored run must keep of its suite to be compared later without the file: roles, margins and the gate."""
     return {
         "suite": suite.name,
         "version": suite.version,
+        "gate": asdict(suite.gate),
         "capabilities": {
             name: {"role": str(c.role), "margin": c.margin, "samples": c.samples, "description": c.description}
             for name, c in suite.capabilities.items()

@@ -47,7 +47,9 @@ class LazyGroup(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=2)
-            raise click.UsageError(f"no command {args[0]!r}." + (f" Did you mean {' or '.join(near)}?" if near else " See harness --help."))
+            raise click.UsageError(
+                f"no command {args[0]!r}." + (f" Did you mean {' or '.join(near)}?" if near else " See harness --help.")
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,7 +13,7 @@ STEPS = (
         "sft",
         1,
         "A candidate was tuned by LoRA SFT on one skill alone. Did it get better - and what did it cost?",
-        "The gate refused it: in CI this exit code stops the release. Open the report to see which capability paid, case by case.",
+        "The gate refused it: in CI this exit code stops the release. The report shows what paid, case by case.",
     ),
     (
         "repaired",

@@ -8,20 +8,16 @@ import click
 
 
 @click.command("init")
-@click.argument("directory", type=click.Path(path_type=Path), default=Path())
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
-def command(directory: Path, force: bool) -> None:
-    """Write a commented suite.yaml with a few cases into DIRECTORY."""
+@click.argument("path", type=click.Path(path_type=Path), default=Path("suite.yaml"))
+@click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
+def command(path: Path, force: bool) -> None:
+    """Write a commented starter suite to PATH (default: suite.yaml)."""
     from harness.errors import UsageError
-    from harness.suite import starter_files
+    from harness.suite import starter_text
 
-    files = starter_files()
-    taken = [name for name in files if (directory / name).exists()]
-    if taken and not force:
-        raise UsageError(f"{', '.join(taken)} already there", where=str(directory), todo="choose another directory or give --force")
-    for name, text in files.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {path}")
-    click.echo(f"next: edit it, then  harness validate {directory / 'suite.yaml'}")
+    path = path / "suite.yaml" if path.is_dir() else path
+    if path.exists() and not force:
+        raise UsageError("there is a file already", where=str(path), todo="Choose another path or give --force")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(starter_text(), encoding="utf-8")
+    click.echo(f"wrote {path}\nnext: edit it, then  harness validate {path}")

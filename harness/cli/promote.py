@@ -24,6 +24,8 @@ def command(run: str, force: bool, store_dir: Path) -> None:
         if record.status != "complete" and not force:
             raise UsageError(f"run {record.id} is {record.status}", todo="run it to its end, or give --force")
         if stored and stored.verdict.outcome is not Outcome.SHIP and not force:
-            raise UsageError(f"the verdict on run {record.id} is {stored.verdict.outcome}", todo="give --force to promote it all the same")
+            raise UsageError(
+                f"the verdict on run {record.id} is {stored.verdict.outcome}", todo="give --force to promote it all the same"
+            )
         store.promote(record.id)
     click.echo(f"run {record.id} ({record.candidate.name}) is now the baseline of {record.suite_name}")

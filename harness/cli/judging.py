@@ -1,0 +1,94 @@
+"""Two stored runs -> comparisons -> verdict -> store. Used by run and compare, and by whatever judges later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.comparison import compare_runs, facts
+from harness.decision import decide
+from harness.errors import DataError
+from harness.model import Floor, Gate, Outcome, Role, RunRecord, Split, Verdict
+from harness.store import Store
+
+EXIT = {Outcome.SHIP: 0, Outcome.OPTIMIZE: 1, Outcome.INCONCLUSIVE: 2}
+SEVERITY = (0, 2, 1, 3, 4)  # of exit codes, for one command that judges several candidates: the worst one counts
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Role and margin of one capability; what a comparison needs to know of a suite."""
+
+    role: Role
+    margin: float
+
+
+def stored_rules(store: Store, run: RunRecord) -> tuple[Gate, dict[str, Policy]]:
+    """Gate, roles and margins of the suite version that a run was made with, from the store alone."""
+    found = store.suite(run.suite_hash)
+    if found is None:
+        raise DataError("the store does not know this run's suite", where=f"run {run.id}", todo="Run the suite again")
+    content: Mapping[str, Any] = json.loads(found[1])
+    given = dict(content["gate"])
+    gate = Gate(**given | {"floors": tuple(Floor(**floor) for floor in given["floors"])})
+    return gate, {name: Policy(Role(c["role"]), c["margin"]) for name, c in content["capabilities"].items()}
+
+
+def check_comparable(candidate: RunRecord, baseline: RunRecord) -> None:
+    """Raise DataError unless both runs are of one suite and were scored by the same checks (their cases: compare_runs looks)."""
+    where = f"runs {candidate.id} and {baseline.id}"
+    if candidate.suite_name != baseline.suite_name:
+        what = f"they are of two suites, {candidate.suite_name} and {baseline.suite_name}"
+        raise DataError(what, where=where, todo="Compare two runs of one suite")
+    if candidate.provenance.get("checks") != baseline.provenance.get("checks"):
+        raise DataError(
+            f"they were scored by different checks (suite hashes {candidate.suite_hash[:12]} and {baseline.suite_hash[:12]})",
+            where=where,
+            todo="Run the baseline on the same suite: stored responses are scored again without a request",
+        )
+
+
+def judge(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: Gate, rules: Mapping[str, Policy]) -> Verdict:
+    """Compare, decide and store the verdict."""
+    if baseline:
+        check_comparable(candidate, baseline)
+    split = Split(candidate.plan.get("split") or Split.GATE)
+    asked = {name: rule for name, rule in rules.items() if not _filter(candidate) or name in _filter(candidate)}
+    ours = list(store.score_rows(candidate.id))
+    theirs = list(store.score_rows(baseline.id)) if baseline else None
+    comparisons = compare_runs(ours, theirs, asked, gate, split=split)
+    times = store.latencies(candidate.id)
+    partial = "; ".join(filter(None, (_partial("candidate", candidate), _partial("baseline", baseline))))
+    seen = facts(
+        ours,
+        theirs,
+        split=split,
+        partial=bool(partial),
+        partial_reason=partial,
+        ttft_p95_s=times.ttft_p95_s,
+        latency_p95_s=times.total_p95_s,
+    )
+    verdict = decide(comparisons, gate, seen)
+    store.save_verdict(candidate.id, baseline.id if baseline else None, verdict)
+    return verdict
+
+
+def _filter(run: RunRecord) -> list[str]:
+    return list(run.plan.get("capabilities") or [])
+
+
+def _partial(who: str, run: RunRecord | None) -> str:
+    if run is None or run.status == "complete":
+        return ""
+    reason = run.plan.get("partial_reason")
+    return f"the {who}'s run is {run.status}" + (f" ({reason})" if reason else "")
+
+
+def exit_code(verdict: Verdict) -> int:
+    return 4 if verdict.infrastructure else EXIT[verdict.outcome]
+
+
+def worst(codes: list[int]) -> int:
+    return max(codes, key=SEVERITY.index, default=4)

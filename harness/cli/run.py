@@ -1,0 +1,88 @@
+"""``harness run``: the gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import open_store, store_option
+
+
+@click.command("run")
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option(
+    "-c", "--candidate", "candidates", multiple=True, help="Judge this one (repeatable; default: all but the baseline)."
+)
+@click.option("--baseline", help="Compare with this candidate, or `promoted`, instead of the suite's baseline.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many cases per capability; never ships.")
+@click.option("--capability", "capabilities", multiple=True, help="Only this capability (repeatable): a partial run.")
+@click.option("--split", type=click.Choice(["gate", "dev"]), help="Only this split: a partial run.")
+@click.option("--fresh", is_flag=True, help="Begin a new run even if one is stored (stored answers count).")
+@click.option("--resume", is_flag=True, help="Fail when there is no stored run to continue.")
+@click.option("--expect-hash", metavar="HASH", help="Fail unless the suite has this hash.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Requests in flight, instead of the suite's.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write the HTML report here (one candidate only).")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write a markdown summary.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write everything as JSON.")
+@store_option
+def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: int | None, **options: Any) -> int:
+    """Run SUITE: serve the candidates, ask, score, compare with the baseline, decide.
+
+    Exit code 0 ship, 1 optimize, 2 inconclusive, 3 usage error, 4 infrastructure failed or incomplete; of several candidates the
+    worst. Whatever stops it, running the same command again continues.
+    """
+    from harness.cli import judging, outputs, pipeline
+    from harness.errors import UsageError
+    from harness.model import Split
+    from harness.suite import load_suite
+
+    loaded = load_suite(suite)
+    if expect_hash and not (len(expect_hash) >= 8 and loaded.hash.startswith(expect_hash)):
+        raise UsageError(
+            f"the suite's hash is {loaded.hash[:12]}, expected {expect_hash}",
+            where=str(suite),
+            todo="This host has other cases, checks or settings than the one the hash is from: bring both to the same files",
+        )
+    if concurrency:
+        loaded = replace(loaded, generation=replace(loaded.generation, concurrency=concurrency))
+    ask = pipeline.Ask(
+        suite=loaded,
+        candidates=options["candidates"],
+        baseline=options["baseline"],
+        limit=options["limit"],
+        capabilities=options["capabilities"],
+        split=Split(options["split"]) if options["split"] else None,
+        fresh=options["fresh"],
+        resume=options["resume"],
+    )
+    wanted = {"html": options["report"], "markdown": options["markdown"], "junit": options["junit"], "json": options["json_path"]}
+    with open_store(store_dir, create=True) as store:
+        judged = pipeline.run_suite(ask, store)
+        if len(judged) > 1 and any(wanted.values()):
+            click.echo("several candidates: each report's name gets its candidate's", err=True)
+        for result in judged:
+            name = result.run.candidate.name
+            files = {form: _named(path, name, len(judged)) for form, path in wanted.items() if path}
+            files.setdefault("html", outputs.default_path(store, loaded.name, name, result.run.id))
+            view = outputs.view_of(store, result.run.id, result.baseline.id if result.baseline else None)
+            outputs.write(view, files)
+            from reports import terminal
+
+            terminal.show(view, report_path=str(_short(files["html"])))
+    return judging.worst([judging.exit_code(result.verdict) for result in judged])
+
+
+def _named(path: Path, candidate: str, count: int) -> Path:
+    return path if count == 1 else path.with_name(f"{path.stem}-{candidate}{path.suffix}")
+
+
+def _short(path: Path) -> Path:
+    """Relative to here when it lies below: what fits on a terminal and can be clicked."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path
