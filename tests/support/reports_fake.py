@@ -117,7 +117,9 @@ def item(
 ) -> Item:
     case = Case(case_id, capability, {"input": question}, reference, must_pass=must_pass, source="cases.jsonl:7")
     messages = (Message("system", "You answer shortly."), Message("user", question))
-    response = Response(f"key{case_id}{sample}", answer, None, "stop", 40, 12, 0.021, 0.310, error=reason, error_message=error)
+    response = Response(
+        f"key{case_id}{sample}", answer, None, "stop", 40, 12, 0.021, 0.310, error=reason if error else None, error_message=error
+    )
     number = value if value is not None else (float(passed) if passed is not None else None)
     scored = status is ItemStatus.SCORED
     score = Score(
@@ -254,4 +256,72 @@ def seesaw() -> FakeSource:
             "cand00000001": Timings(45, 0, 0.02, 0.055, 0.31, 0.82, 1840, 552),
             "base00000001": Timings(46, 46, None, None, 0.29, 0.80, 1840, 500),
         },
+    )
+
+
+def poisoned(text: str) -> FakeSource:
+    """The same comparison with ``text`` in every place that a stranger can write to."""
+    source = seesaw()
+    names = {c.capability: f"{c.capability} {text}" for c in source.verdicts["cand00000001"].verdict.comparisons}
+
+    def dirty(old: Item) -> Item:
+        case = replace(old.case, capability=names[old.case.capability], reference={text: text}, source=text, cluster=text)
+        response = (
+            replace(old.response, text=old.response.text + text, finish_reason=text, thinking=text) if old.response else None
+        )
+        if response and response.error_message:
+            response = replace(response, error_message=text, error=text)
+        score = old.score
+        if score:
+            checks = tuple(replace(c, check=text, explanation=text) for c in score.components)
+            score = replace(score, components=checks, explanation=text + " why")
+        messages = tuple(Message(text, text) for _ in old.messages)
+        return replace(old, case=case, response=response, score=score, messages=messages, reason=text if old.reason else None)
+
+    source.stored = {run_id: [dirty(one) for one in items] for run_id, items in source.stored.items()}
+    for run_id, run in source.runs.items():
+        named = replace(run.candidate, name=text, model=text, base=text, adapter=text, base_url="http://user:pw@h/" + text)
+        facts = {"command": text, text: text, "server": {text: text}}
+        source.runs[run_id] = replace(run, suite_name=text, candidate=named, plan={text: text}, status=text, provenance=facts)
+    verdict = source.verdicts["cand00000001"].verdict
+    verdict = replace(
+        verdict,
+        reasons=tuple(replace(r, text=text, code=text, capability=text) for r in verdict.reasons),
+        comparisons=tuple(replace(c, capability=names[c.capability], reason=text) for c in verdict.comparisons),
+        seesaws=tuple(
+            Seesaw(tuple(names[n] for n in s.gains), tuple(names[n] for n in s.losses), s.fdr) for s in verdict.seesaws
+        ),
+    )
+    source.verdicts["cand00000001"] = Decided(verdict, "base00000001")
+    return source
+
+
+def large(n_cases: int, n_capabilities: int, answer: str) -> FakeSource:
+    """Many capabilities in which every second case broke and every fourth was fixed, with long answers."""
+    ours: list[Item] = []
+    theirs: list[Item] = []
+    comparisons = []
+    per = n_cases // n_capabilities
+    for k in range(n_capabilities):
+        name = f"capability {k:02d}"
+        broken, fixed = [], []
+        for i in range(per):
+            case_id = f"{k * per + i:016x}"
+            before, now = i % 2 == 0, i % 4 == 1
+            theirs.append(item(case_id, name, answer, f"{answer} {i}", before, reference=answer, why=answer))
+            ours.append(item(case_id, name, answer, f"{i} {answer}", now, reference=answer, why=answer))
+            if before:
+                broken.append(case_id)
+            elif now:
+                fixed.append(case_id)
+        role = (Role.PROTECTED, Role.TARGET, Role.ADVISORY)[k % 3]
+        claims = [Claim.HARMED]
+        comparisons.append(
+            compared(name, role, 0.5, -0.25 + k / 100, 0.05, claims, n=per, broken=tuple(broken), fixed=tuple(fixed))
+        )
+    verdict = Verdict(Outcome.OPTIMIZE, (Reason("harmed", "all of it", None, Outcome.OPTIMIZE),), comparisons=tuple(comparisons))
+    return FakeSource(
+        {"cand00000001": record("cand00000001", "worse"), "base00000001": record("base00000001", "base")},
+        {"cand00000001": ours, "base00000001": theirs},
+        {"cand00000001": Decided(verdict, "base00000001")},
     )
