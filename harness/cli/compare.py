@@ -34,5 +34,5 @@ def command(candidate: str, baseline: str, suite_path: Path | None, report: Path
         view = outputs.view_of(store, ours.id, theirs.id)
         if report:
             outputs.write(view, {"html": report})
-        terminal.show(view, report_path=str(report) if report else None)
+        terminal.show(view, path=str(report) if report else "")
     return judging.exit_code(verdict)

@@ -154,6 +154,8 @@ async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) ->
     runs = {}
     needed = [plans[name].candidate for name in to_ask]
     async with serve_candidates(needed, options=_options(suite), log_dir=store.logs, say=_say) as fleet:
+        for name in to_ask:
+            await _require_endpoint(suite, plans[name].candidate)
         for name, plan in plans.items():
             async with _client(suite, plan, fleet, name in to_ask) as client:
                 runs[name] = await execute(
@@ -239,9 +241,16 @@ async def _client(suite: Suite, plan: Plan, fleet: Fleet, asked: bool) -> AsyncI
                     secrets=suite.secrets(),
                 )
                 clients[capability.thinking] = await stack.enter_async_context(client)
-        if plan.candidate.kind == "endpoint":
-            await next(iter(clients.values())).require_model(plan.candidate.model)
         yield _Routed({name: clients[c.thinking] for name, c in suite.capabilities.items()})
+
+
+async def _require_endpoint(suite: Suite, candidate: Candidate) -> None:
+    """Find out before anything is asked that an endpoint is there and serves the model; all endpoints, not only the first."""
+    if candidate.kind == "endpoint":
+        key = suite.candidates[candidate.name].api_key
+        secret = key.get_secret_value() if key else None
+        async with OpenAIClient(str(candidate.base_url), api_key=secret, secrets=suite.secrets()) as client:
+            await client.require_model(candidate.model)
 
 
 async def _figures(fleet: Fleet, name: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
             outputs.write(view, files)
             from reports import terminal
 
-            terminal.show(view, report_path=str(_short(files["html"])))
+            terminal.show(view, path=str(_short(files["html"])))
     return judging.worst([judging.exit_code(result.verdict) for result in judged])
 
 
