@@ -15,7 +15,7 @@ from harness.model import Candidate, Case, Item, ItemStatus, Ledger, Message, Re
 from harness.store.database import Connection
 from harness.store.rows import Latencies, StoredVerdict, case_from, components_from, noun
 
-PAGE_ROWS = 1_000
+PAGE_ROWS = 2_000
 PAGE_BYTES = 16 << 20
 
 # One row per planned item with what became of it. An answer or score for another request than the plan's (other rendering) is
@@ -194,6 +194,14 @@ def cached_responses(connection: Connection, keys: Sequence[str]) -> dict[str, R
     return {row[0]: Response(*row) for row in rows}
 
 
+def answered_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of these request keys that have a successful response."""
+    rows = connection.execute(
+        "SELECT DISTINCT key FROM responses WHERE error IS NULL AND key IN (SELECT unnest($1::VARCHAR[]))", [list(keys)]
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
 def done(connection: Connection, run_id: str, scorer_digest: str) -> set[tuple[str, int]]:
     """The (case id, sample) of a run that have a response and a score (or a reason for none) by this scorer."""
     rows = connection.execute(
@@ -215,6 +223,20 @@ def latencies(connection: Connection, run_id: str) -> Latencies:
     ).fetchone()
     assert row is not None  # an aggregate without GROUP BY always has a row
     return Latencies(*row)
+
+
+def promoted_id(connection: Connection, suite: str) -> str | None:
+    """The run promoted last in a suite."""
+    row = connection.execute(
+        "SELECT run_id FROM promotions WHERE suite_name = ? ORDER BY promoted_at DESC, rowid DESC LIMIT 1", [suite]
+    ).fetchone()
+    return row[0] if row else None
+
+
+def suite_of(connection: Connection, suite_hash: str) -> tuple[str, str] | None:
+    """Source and JSON of a suite."""
+    row = connection.execute("SELECT source, content FROM suites WHERE hash = ?", [suite_hash]).fetchone()
+    return (row[0], row[1]) if row else None
 
 
 def verdict_of(connection: Connection, run_id: str, baseline_run_id: str | None) -> StoredVerdict | None:

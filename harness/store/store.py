@@ -18,16 +18,16 @@ points at the very response that was scored: two runs that asked the same questi
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
+import functools
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import StoreError, UsageError
 from harness.model import Item, ItemStatus, Ledger, Request, RunRecord, ScoreRow, Verdict
@@ -36,6 +36,8 @@ from harness.store import export as exports
 from harness.store.fold import fold as fold_journal
 from harness.store.rows import Latencies, StoredVerdict, clean, plain, to_json
 from harness.store.writer import RunWriter
+
+T = TypeVar("T")
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SCORE_PAGE = 20_000
@@ -51,8 +53,8 @@ class Store:
         self.path = path
         self.notes: list[str] = []
         self._timeout_s, self._notify = timeout_s, notify
-        self._mutex = threading.RLock()
-        self._connection: database.Connection | None = None
+        self._mutex = threading.Lock()
+        self._roomy = False  # huge texts seen: see harness.store.database
 
     @classmethod
     def open(
@@ -66,8 +68,7 @@ class Store:
         folder = Path(path).resolve()
         _prepare(folder, create)
         store = cls(folder, timeout_s, notify)
-        with store._session(fold=False):
-            pass  # finds what is wrong with it now and not in the middle of a run
+        store._with(lambda _: None, fold=False)  # finds what is wrong with it now and not in the middle of a run
         return store
 
     @property
@@ -84,24 +85,22 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _session(self, *, fold: bool = True) -> Iterator[database.Connection]:
-        """The database under the lock, with the journals folded in. Within a session, another one is the same."""
-        with self._mutex:
-            if self._connection is not None:
-                yield self._connection
-                return
-            with (
-                lock.held(self.path / "lock", self._timeout_s, self._notify),
-                database.connect(self.path / "store.duckdb") as connection,
-            ):
-                self._connection = connection
-                try:
-                    if fold:
-                        self._fold(connection)
-                    yield connection
-                finally:
-                    self._connection = None
+    def _with(self, work: Callable[[database.Connection], T], *, fold: bool = True) -> T:
+        """Use the database, under the lock, with the journals folded in first. work may be called twice (NeedsMemory)."""
+        with self._mutex, lock.held(self.path / "lock", self._timeout_s, self._notify):
+            try:
+                return self._once(work, fold, None if self._roomy else database.LEAN)
+            except database.NeedsMemory:
+                if self._roomy:
+                    raise
+                self._roomy = True
+                return self._once(work, fold, None)
+
+    def _once(self, work: Callable[[database.Connection], T], fold: bool, memory_limit: str | None) -> T:
+        with database.connect(self.path / "store.duckdb", memory_limit) as connection:
+            if fold:
+                self._fold(connection)
+            return work(connection)
 
     def _fold(self, connection: database.Connection) -> None:
         try:
@@ -120,13 +119,11 @@ class Store:
         """
         if not _RUN_ID.fullmatch(record.id):
             raise UsageError(f"{record.id!r} is no run id", todo="Use letters, digits, - and _, at most 64")
-        with self._session():
-            segment = journal.JournalWriter(self.path / "journal" / record.id)
-        writer = RunWriter(record.id, segment, self._session)
+        segment = self._with(lambda _: journal.JournalWriter(self.path / "journal" / record.id))
+        writer = RunWriter(record.id, segment, self._with)
         try:
             writer.plan(record, clean(suite_source), suite, requests)
-            with self._session():
-                pass  # folds the plan
+            self._with(lambda _: None)  # folds the plan
         except BaseException:
             writer.close()
             raise
@@ -134,42 +131,30 @@ class Store:
 
     def save_verdict(self, run_id: str, baseline_run_id: str | None, verdict: Verdict) -> None:
         """Store a verdict with its evidence; an earlier one on the same two runs is replaced."""
-        pair = [run_id, baseline_run_id]
-        with self._session() as connection, database.transaction(connection):
-            for table in ("verdicts", "comparisons"):
-                which = "run_id = ? AND baseline_run_id IS NOT DISTINCT FROM ?"
-                connection.execute(f"DELETE FROM {table} WHERE {which}", pair)  # noqa: S608 - our own table names
-            content = to_json(plain(verdict))
-            connection.execute("INSERT INTO verdicts VALUES (?, ?, ?, ?, ?)", [*pair, str(verdict.outcome), content, time.time()])
-            for row in verdict.comparisons:
-                p = row.paired
-                numbers = [row.margin, row.candidate_mean, row.baseline_mean]
-                numbers += [p.delta, p.low, p.high] if p else [None, None, None]
-                claims = to_json([str(claim) for claim in row.claims])
-                connection.execute(
-                    "INSERT INTO comparisons VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [*pair, clean(row.capability), str(row.role), *numbers, row.n_paired, p.method if p else None, claims],
-                )
+        self._with(lambda connection: _save_verdict(connection, [run_id, baseline_run_id], verdict))
 
     def promote(self, run_id: str) -> RunRecord:
         """Make a run its suite's baseline from now on."""
-        with self._session() as connection:
+
+        def work(connection: database.Connection) -> RunRecord:
             record = self._known(connection, run_id)
             connection.execute("INSERT INTO promotions VALUES (?, ?, ?)", [record.suite_name, record.id, time.time()])
             return self._known(connection, run_id)
+
+        return self._with(work)
 
     # -- reading ------------------------------------------------------------------------------------------------------------
 
     def runs(self, suite: str | None = None) -> list[RunRecord]:
         """All runs (of the suite with this name), the newest first. One whose process died unfinished reads as interrupted."""
-        with self._session() as connection:
-            return self._records(connection, queries.run_ids(connection, suite))
+        return self._with(lambda connection: self._records(connection, queries.run_ids(connection, suite)))
 
     def run(self, reference: str, suite: str | None = None) -> RunRecord:
         """The run with this id, or the only one whose id begins so, or ``latest``. Raises UsageError naming what there is."""
-        with self._session() as connection:
+
+        def work(connection: database.Connection) -> RunRecord:
             ids = queries.run_ids(connection, suite)
-            if reference == "latest" and ids:
+            if reference == "latest":
                 matches = ids[:1]
             else:
                 matches = [i for i in ids if i == reference] or [i for i in ids if reference and i.startswith(reference)]
@@ -177,13 +162,16 @@ class Store:
                 raise _no_such_run(reference, matches, ids)
             return self._known(connection, matches[0])
 
+        return self._with(work)
+
     def promoted(self, suite: str) -> RunRecord | None:
         """The baseline of the suite with this name, if one was promoted."""
-        with self._session() as connection:
-            row = connection.execute(
-                "SELECT run_id FROM promotions WHERE suite_name = ? ORDER BY promoted_at DESC, rowid DESC LIMIT 1", [suite]
-            ).fetchone()
-            return self._known(connection, row[0]) if row else None
+
+        def work(connection: database.Connection) -> RunRecord | None:
+            run_id = queries.promoted_id(connection, suite)
+            return None if run_id is None else self._known(connection, run_id)
+
+        return self._with(work)
 
     def items(
         self,
@@ -194,47 +182,39 @@ class Store:
         status: ItemStatus | None = None,
     ) -> Iterator[Item]:
         """Items with prompt, response and score in the plan's order; memory stays flat, and the lock is free between pages."""
-        with self._session() as connection:
-            pages = queries.item_pages(connection, run_id, case_ids, capability, None if status is None else str(status))
-        for page in pages:
-            with self._session(fold=False) as connection:
-                found = queries.items(connection, run_id, page)
-            yield from found
+        wanted = (None if case_ids is None else list(case_ids), capability, None if status is None else str(status))
+        for page in self._with(lambda connection: queries.item_pages(connection, run_id, *wanted)):
+            yield from self._with(functools.partial(queries.items, run_id=run_id, seqs=page), fold=False)
 
     def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
         """Every planned item in its light form, in the plan's order."""
-        with self._session() as connection:
-            pages = queries.score_pages(connection, run_id, _SCORE_PAGE)
-        for first, last in pages:
-            with self._session(fold=False) as connection:
-                found = queries.score_rows(connection, run_id, first, last)
-            yield from found
+        for first, last in self._with(lambda connection: queries.score_pages(connection, run_id, _SCORE_PAGE)):
+            yield from self._with(functools.partial(queries.score_rows, run_id=run_id, first=first, last=last), fold=False)
 
     def ledger(self, run_id: str, capability: str | None = None) -> Ledger:
         """The closed denominator of a run, or of one capability of it, as of now."""
-        with self._session() as connection:
-            return queries.ledger_of(connection, run_id, capability)
+        return self._with(lambda connection: queries.ledger_of(connection, run_id, capability))
+
+    def answered(self, keys: Sequence[str]) -> set[str]:
+        """Those of these request keys that need not be asked again. Ask in batches of a thousand or so."""
+        return self._with(lambda connection: queries.answered_keys(connection, keys))
 
     def latencies(self, run_id: str) -> Latencies:
         """Timings and tokens of a run's successful responses."""
-        with self._session() as connection:
-            return queries.latencies(connection, run_id)
+        return self._with(lambda connection: queries.latencies(connection, run_id))
 
     def verdict(self, run_id: str, baseline_run_id: str | None = None) -> StoredVerdict | None:
         """The latest verdict on a run (against this baseline, when one is named)."""
-        with self._session() as connection:
-            return queries.verdict_of(connection, run_id, baseline_run_id)
+        return self._with(lambda connection: queries.verdict_of(connection, run_id, baseline_run_id))
 
     def suite(self, suite_hash: str) -> tuple[str, str] | None:
         """The YAML a suite was read from and its JSON, by the suite's hash."""
-        with self._session(fold=False) as connection:
-            row = connection.execute("SELECT source, content FROM suites WHERE hash = ?", [suite_hash]).fetchone()
-            return (row[0], row[1]) if row else None
+        return self._with(lambda connection: queries.suite_of(connection, suite_hash))
 
     def export(self, run_id: str, kind: str, path: str | Path, form: str) -> int:
         """Write a run to a file (harness.store.export says which kinds and formats); returns the number of rows."""
-        with self._session() as connection:
-            return exports.export(connection, self._known(connection, run_id).id, kind, Path(path).resolve(), form)
+        target = Path(path).resolve()
+        return self._with(lambda c: exports.export(c, self._known(c, run_id).id, kind, target, form))
 
     def _known(self, connection: database.Connection, run_id: str) -> RunRecord:
         found = self._records(connection, [run_id])
@@ -246,6 +226,24 @@ class Store:
         found = queries.run_records(connection, ids)
         dead = {r.id for r in found if r.status == "running" and not journal.is_live(self.path / "journal" / r.id)}
         return [dataclasses.replace(r, status="interrupted") if r.id in dead else r for r in found]
+
+
+def _save_verdict(connection: database.Connection, pair: list[str | None], verdict: Verdict) -> None:
+    with database.transaction(connection):
+        for table in ("verdicts", "comparisons"):
+            which = "run_id = ? AND baseline_run_id IS NOT DISTINCT FROM ?"
+            connection.execute(f"DELETE FROM {table} WHERE {which}", pair)  # noqa: S608 - our own table names
+        content = to_json(plain(verdict))
+        connection.execute("INSERT INTO verdicts VALUES (?, ?, ?, ?, ?)", [*pair, str(verdict.outcome), content, time.time()])
+        for row in verdict.comparisons:
+            p = row.paired
+            numbers = [row.margin, row.candidate_mean, row.baseline_mean]
+            numbers += [p.delta, p.low, p.high] if p else [None, None, None]
+            claims = to_json([str(claim) for claim in row.claims])
+            connection.execute(
+                "INSERT INTO comparisons VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [*pair, clean(row.capability), str(row.role), *numbers, row.n_paired, p.method if p else None, claims],
+            )
 
 
 def _prepare(folder: Path, create: bool) -> None:
