@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UsageError
-from harness.model import CapabilityComparison, Ledger, RunRecord, ScoreRow, Split
+from harness.model import CapabilityComparison, Ledger, Role, RunRecord, ScoreRow, Split
 from reports import evidence, words
 from reports.evidence import Limits
 from reports.nouns import CapabilityView, CaseGroup, CaseLine, Fact, LedgerPart, LedgerView, ReportView
@@ -60,8 +60,8 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
     rows = {record.id: _examined(source.score_rows(record.id)) for _, record in runs}
     comparisons = verdict.comparisons if verdict else ()
     lines = evidence.case_lines(rows[run.id], rows[base.id] if base else (), comparisons)
-    capabilities = tuple(_compared(c) for c in comparisons) if verdict else _alone(lines)
     roles = {c.capability: c.role for c in comparisons}
+    capabilities = tuple(_compared(c) for c in comparisons) if base else _alone(lines, roles)
     opened = evidence.groups(source, run.id, base.id if base else None, lines, roles, limits)
     examples, more = evidence.troubles(source, [(who, record.id) for who, record in runs], rows, limits)
     headline, lead, tone = words.lead(run, verdict)
@@ -82,7 +82,7 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
         next_steps=words.next_steps(run, verdict, capabilities),
         partial=_partial(run),
         capabilities=capabilities,
-        interval_note=words.interval_note(verdict) if verdict else "Scores in percent.",
+        interval_note=words.interval_note(verdict) if verdict and base else "Scores in percent.",
         seesaw=words.seesaw(verdict, capabilities) if verdict else None,
         groups=opened,
         opened_note=_opened_note(run, opened),
@@ -173,7 +173,7 @@ def _missing_shown(c: CapabilityComparison) -> str:
     return ", ".join(parts) or "0"
 
 
-def _alone(lines: Sequence[CaseLine]) -> tuple[CapabilityView, ...]:
+def _alone(lines: Sequence[CaseLine], roles: Mapping[str, Role]) -> tuple[CapabilityView, ...]:
     """The table of a run without a baseline: mean of the case means, and how many cases have one."""
     values: dict[str, list[float]] = {}
     planned: dict[str, int] = {}
@@ -182,15 +182,16 @@ def _alone(lines: Sequence[CaseLine]) -> tuple[CapabilityView, ...]:
         found = values.setdefault(line.capability, [])
         if line.candidate is not None:
             found.append(line.candidate)
-    return tuple(_row_alone(name, found, planned[name]) for name, found in values.items())
+    return tuple(_row_alone(name, roles.get(name, Role.ADVISORY), found, planned[name]) for name, found in values.items())
 
 
-def _row_alone(name: str, values: Sequence[float], planned: int) -> CapabilityView:
+def _row_alone(name: str, role: Role, values: Sequence[float], planned: int) -> CapabilityView:
     mean = sum(values) / len(values) if values else None
     missing = planned - len(values)
     return CapabilityView(
         name=label(name),
         short=label(name, 32),
+        role=role,
         candidate=mean,
         n_planned=planned,
         n_paired=len(values),

@@ -106,6 +106,8 @@ def next_steps(run: RunRecord, verdict: Verdict | None, rows: Sequence[Capabilit
     if verdict.outcome is Outcome.SHIP:
         return (f"Ship it. `harness promote {label(run.id)}` makes it the baseline of the next comparison.",)
     steps = []
+    if rows and not any(c.paired for c in verdict.comparisons) and verdict.outcome is Outcome.INCONCLUSIVE:
+        steps.append(f"If this run is to be the baseline, `harness promote {label(run.id)}`; then run the candidate.")
     if verdict.outcome is Outcome.OPTIMIZE:
         bad = [row for row in rows if row.tone is Tone.BAD]
         for row in bad[:5]:

@@ -183,7 +183,7 @@ def test_a_megabyte_of_text_is_cut_and_the_count_is_said() -> None:
     page = html.render(build(poisoned("<é> " * 250_000), "cand00000001"))
     assert_harmless(page)
     assert len(page.encode()) < 3_000_000
-    assert "997,010 more characters not shown" in page or "997,0" in page
+    assert re.search(r"… (99\d|1,24\d),\d{3} more characters not shown", page)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_five_thousand_cases_with_long_answers_stay_under_three_megabytes(big: R
     left = sum(group.left_out for group in big.groups)
     assert totals == opened + left
     assert f"{left:,} more cases not opened here" in page
-    assert "harness export cand00000001" in page
+    assert "<code>harness export cand00000001</code>" in page
     assert len(big.cases) == 5_040
     assert len(markdown.render(big)) <= markdown.MAX_CHARS
 

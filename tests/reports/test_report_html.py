@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.reports_fake import seesaw
+from support.reports_fake import Decided, seesaw
 
 from harness.errors import UsageError
 from harness.model import Outcome, Verdict
@@ -113,6 +113,20 @@ def test_a_run_alone_shows_scores_and_failing_cases_without_a_verdict() -> None:
     assert view.groups[0].totals == ((State.FAILED, 8),)
     assert "<svg" not in page
     assert "Cases that fail" in page
+
+
+def test_a_first_run_with_nothing_to_compare_with_shows_its_own_scores() -> None:
+    source = seesaw()
+    verdict = source.verdicts["cand00000001"].verdict
+    rows = tuple(replace(c, paired=None, baseline_mean=None, n_paired=0, broken=(), fixed=()) for c in verdict.comparisons)
+    verdict = replace(verdict, outcome=Outcome.INCONCLUSIVE, comparisons=rows, seesaws=())
+    source.verdicts["cand00000001"] = Decided(verdict, None)
+    view = build(source, "cand00000001")
+    page = html.render(view)
+    assert view.outcome is Outcome.INCONCLUSIVE
+    assert "14</td>" in page  # cases scored, not cases paired
+    assert "<code>harness promote cand00000001</code>" in page
+    assert "two one-sided" not in page
 
 
 def test_a_running_and_a_partial_run_say_so() -> None:
