@@ -1,4 +1,4 @@
-"""The house stands: a floor imports only lower floors (or its own, without a cycle), and heavy libraries stay where they belong."""
+"""The house stands: a floor imports only lower floors (or its own, without a cycle); heavy libraries stay where they belong."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def test_every_module_has_a_floor() -> None:
 
 
 def test_a_floor_imports_only_lower_floors_or_its_own() -> None:
-    wrong = sorted({f"{name} (floor {FLOORS[a]}) imports {b} (floor {FLOORS[b]})" for a, b, name in edges() if FLOORS[b] > FLOORS[a]})
+    wrong = sorted(
+        {f"{name} (floor {FLOORS[a]}) imports {b} (floor {FLOORS[b]})" for a, b, name in edges() if FLOORS[b] > FLOORS[a]}
+    )
     assert wrong == []
 
 
