@@ -84,26 +84,29 @@ def _reason(text: str, tone: Tone, blocks: str, *, mark: str = "") -> Renderable
 
 
 def _table(view: ReportView, width: int) -> Table:
+    """Figures are never cut: a long name gives way to them, down to ten columns."""
+    compared = bool(view.baseline_id)
+    heads = ("Role", "Base", "Cand", "Diff [interval]", "Shown") if compared else ("Score", "Cases", "Missing")
+    rows = [_compared(row, width) if compared else _alone(row) for row in view.capabilities]
+    widths = [max(cell.cell_len for cell in column) for column in zip(map(Text, heads), *rows, strict=True)]
+    room = max(10, width - sum(widths) - 2 * len(widths))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("Capability", overflow="ellipsis", no_wrap=True, ratio=3, min_width=12)
-    if not view.baseline_id:
-        for name in ("Score", "Cases", "Missing"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in view.capabilities:
-            table.add_row(Text(row.name), row.candidate_shown, row.n_shown, row.missing_shown)
-        return table
-    table.add_column("Role", no_wrap=True)
-    for name in ("Base", "Cand", "Diff [interval]"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Shown", overflow="fold", min_width=12)
-    for row in view.capabilities:
-        table.add_row(*_row(row, width))
+    table.add_column("Capability", no_wrap=True)
+    for head, wide in zip(heads, widths, strict=True):
+        table.add_column(head, justify="left" if head in ("Role", "Shown") else "right", no_wrap=True, min_width=wide)
+    for row, cells in zip(view.capabilities, rows, strict=True):
+        name = Text(row.name)
+        name.truncate(room, overflow="ellipsis")
+        table.add_row(name, *cells)
     return table
 
 
-def _row(row: CapabilityView, width: int) -> tuple[Text, ...]:
+def _alone(row: CapabilityView) -> tuple[Text, ...]:
+    return Text(row.candidate_shown), Text(row.n_shown), Text(row.missing_shown)
+
+
+def _compared(row: CapabilityView, width: int) -> tuple[Text, ...]:
     claim = row.claims[0] if width < 110 else row.claims_shown
     difference = f"{row.delta_shown} {row.interval_shown}".strip()
-    role = row.role.value if width >= 100 else row.role.value[:9]
     shown = Text(f"{row.mark} {claim}", style=_STYLE[row.tone])
-    return Text(row.name), Text(role), Text(row.baseline_shown), Text(row.candidate_shown), Text(difference), shown
+    return Text(row.role.value), Text(row.baseline_shown), Text(row.candidate_shown), Text(difference), shown

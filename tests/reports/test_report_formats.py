@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from rich.cells import cell_len
-from support.reports_fake import Decided, FakeSource, seesaw
+from support.reports_fake import Decided, FakeSource, poisoned, seesaw
 
 from harness.model import Outcome
 from reports import json_report, junit, markdown, terminal
@@ -40,6 +40,15 @@ def test_the_terminal_summary_fits_eighty_columns_without_losing_a_figure(view: 
     text = " ".join("\n".join(lines).split())
     assert "date normalisation protected 95.0% 64.0% −31.0 [−43.0, −19.0] ▼ harmed" in text
     assert "46 planned = 44 scored + 1 unscored (1 truncated) + 1 errored (1 timeout) + 0 skipped" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_long_names_give_way_to_figures(width: int) -> None:
+    text = terminal.render(build(poisoned("很长的名字 and a very long name " * 5), "cand00000001"), width=width)
+    assert max(map(cell_len, text.split("\n"))) <= width
+    row = next(line for line in text.split("\n") if line.startswith("date norm") and "95.0%" in line)
+    assert "…" in row
+    assert " protected  95.0%  64.0%  −31.0 [−43.0, −19.0]  ▼ harmed" in row
 
 
 def test_colours_only_on_a_terminal(view: ReportView) -> None:
