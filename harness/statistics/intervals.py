@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtri
 
 from harness.errors import DataError, UsageError
 from harness.statistics.betting import Bets
+from harness.statistics.paired import cluster_codes
 
 
 def _counts(successes: int, n: int, alpha: float) -> None:
@@ -37,18 +40,23 @@ def wilson_lower(successes: int, n: int, alpha: float) -> float:
     return max(0.0, (centre - spread) / (1 + z * z / n))
 
 
-def mean_bounds(scores: Sequence[float], alpha: float) -> tuple[float, float]:
-    """Lower and upper bound, each at one-sided level 1 - alpha, of the mean of independent scores in [0, 1].
+def mean_bounds(
+    scores: Sequence[float], alpha: float, *, clusters: Sequence[Any] | NDArray[Any] | None = None
+) -> tuple[float, float]:
+    """Lower and upper bound, each at one-sided level 1 - alpha, of the mean of scores in [0, 1].
 
-    Clopper-Pearson when all scores are 0 or 1, the betting bound (valid for any bounded distribution) otherwise. DataError for an
-    empty or invalid sequence.
+    Clopper-Pearson when all scores are 0 or 1 and stand alone; otherwise the betting bound, which is valid for any bounded
+    distribution, over cases or over ``clusters`` (labels as in compare_paired). DataError for an empty or invalid sequence.
     """
     values = np.asarray(scores, dtype=float)
     if values.ndim != 1 or values.size == 0:
         raise DataError("a floor needs at least one score")
     if not np.all(np.isfinite(values)) or values.min() < 0.0 or values.max() > 1.0:
         raise DataError("scores must be numbers in [0, 1]", todo="Leave a missing score out, with its reason, instead of NaN")
-    if np.all((values == 0.0) | (values == 1.0)):
+    codes = cluster_codes(clusters, int(values.size))
+    if codes is None and np.all((values == 0.0) | (values == 1.0)):
         successes, n = int(values.sum()), int(values.size)
         return clopper_pearson_lower(successes, n, alpha), clopper_pearson_upper(successes, n, alpha)
-    return Bets.on(values).lower_bound(alpha), 1.0 - Bets.on(1.0 - values).lower_bound(alpha)
+    codes = np.arange(values.size) if codes is None else codes
+    sums, sizes = np.bincount(codes, weights=values).astype(float), np.bincount(codes).astype(float)
+    return Bets.on(sums, sizes).lower_bound(alpha), 1.0 - Bets.on(sizes - sums, sizes).lower_bound(alpha)

@@ -64,7 +64,7 @@ def compare_paired(
             todo="Pass the scores of the same cases in the same order",
         )
     is_binary = _is_binary(first, second, binary)
-    labels = _labels(clusters, first.size)
+    labels = cluster_codes(clusters, first.size)
     settings = _Settings(margin, alpha, gain)
     if first.size < 2:
         reason = "no case was scored in both runs" if first.size == 0 else "one case shows nothing about others"
@@ -126,9 +126,8 @@ def _scores(values: ArrayLike, side: str) -> NDArray[np.float64]:
     if array.ndim != 1:
         raise DataError(f"{side} scores have {array.ndim} dimensions, and must be one score a case")
     if array.size and not np.all(np.isfinite(array)):
-        raise DataError(
-            f"{side} score {int(np.argmin(np.isfinite(array)))} is not finite", todo="Leave missing scores out on both sides"
-        )
+        index = int(np.argmin(np.isfinite(array)))
+        raise DataError(f"{side} score {index} is {array[index]}", todo="Leave missing scores out on both sides")
     outside = (array < 0.0) | (array > 1.0)
     if outside.any():
         index = int(np.argmax(outside))
@@ -145,7 +144,7 @@ def _is_binary(first: NDArray[np.float64], second: NDArray[np.float64], binary: 
     return found
 
 
-def _labels(clusters: Sequence[Any] | NDArray[Any] | None, n: int) -> NDArray[np.int64] | None:
+def cluster_codes(clusters: Sequence[Any] | NDArray[Any] | None, n: int) -> NDArray[np.int64] | None:
     """Cluster numbers (n,), or None when every case stands alone."""
     if clusters is None:
         return None
@@ -189,9 +188,10 @@ def _binary(first: NDArray[np.float64], second: NDArray[np.float64], settings: _
     else:
 
         def above(up: int, down: int, d0: float) -> float:
-            return tango.p_above(up, down, n, d0, continuity=0.5)
+            return tango.corrected_p_above(up, down, n, d0)
 
-        low, high = tango.interval(gains, losses, n, alpha, continuity=0.5)
+        low = tango.corrected_lower_bound(gains, losses, n, alpha)
+        high = -tango.corrected_lower_bound(losses, gains, n, alpha)
         method = "tango"
     delta = (gains - losses) / n
     better: _PAbove = lambda d0: above(gains, losses, d0)  # noqa: E731

@@ -1,7 +1,8 @@
 """How many cases, and what they can show: planning before a run, and "the n that would decide it" after it.
 
-All of it is the normal approximation with both error rates, n = (z_alpha + z_power)^2 * variance / distance^2, variance being that of
-one case's difference: for 0/1 scores the share of discordant cases - delta^2. Good enough to plan with; nothing is decided by it.
+All of it is the normal approximation with both error rates, n = (z_alpha + z_power)^2 * variance / distance^2, where variance is
+that of one case's difference: for 0/1 scores the share of discordant cases - delta^2. Good enough to plan with; nothing is
+decided by it.
 """
 
 from __future__ import annotations
