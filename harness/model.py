@@ -395,6 +395,7 @@ class RunFacts:
     ttft_p95_s: float | None = None
     latency_p95_s: float | None = None
     candidate_scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # capability -> case means, for floors
+    candidate_clusters: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # labels of the same cases, where any
 
 
 @dataclass(frozen=True, slots=True)
