@@ -1,6 +1,9 @@
 """DuckDB, opened for a moment: settings, migrations, and its errors turned into StoreErrors.
 
-The limits keep a run small: two threads, 96 MB of buffers, the rest spills beside the database. No extension is ever fetched.
+Lean by default: two threads and 96 MB of buffers keep a run small whatever the size of the store. That fails where texts are
+huge: DuckDB works on 2,048 rows at a time and keeps all their texts in memory (100 MB for 50 kB of reasoning each). Then
+NeedsMemory is raised and the caller does the same again with DuckDB's own limit (80 % of the memory). No extension is ever
+fetched.
 """
 
 from __future__ import annotations
@@ -18,21 +21,27 @@ from harness.store.migrations import Migration, migrations
 
 Connection = duckdb.DuckDBPyConnection
 
-_SETTINGS = {
+LEAN = "96MB"
+
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
-    "memory_limit": "96MB",
     "preserve_insertion_order": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
+    "python_enable_replacements": False,  # else a missing table would be looked for among Python variables
 }
 
 
+class NeedsMemory(StoreError):
+    """DuckDB ran out of the memory it was allowed. Nothing was changed, or what was is whole."""
+
+
 @contextlib.contextmanager
-def connect(path: Path) -> Iterator[Connection]:
+def connect(path: Path, memory_limit: str | None = LEAN) -> Iterator[Connection]:
     """The database, up to date; for use under the store's lock. Raises StoreError for whatever is wrong with it."""
     with translated(path):
-        connection = duckdb.connect(str(path), config=_SETTINGS)  # type: ignore[arg-type]
+        connection = duckdb.connect(str(path), config=_SETTINGS | ({"memory_limit": memory_limit} if memory_limit else {}))
         try:
             migrate(connection, path)
             yield connection
@@ -58,20 +67,30 @@ def translated(path: Path) -> Iterator[None]:
     """DuckDB's errors that a user can meet as StoreErrors. Errors in our own SQL stay what they are: bugs."""
     try:
         yield
-    except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException) as error:
+    except _OURS_TO_EXPLAIN as error:
         raise _explained(str(error), path) from error
-    except duckdb.OutOfMemoryException as error:
-        raise StoreError(
-            f"DuckDB needs more memory or temporary space: {_first_line(error)}",
-            where=str(path),
-            todo="Free space on the store's disk; nothing was changed",
-        ) from error
+
+
+_OURS_TO_EXPLAIN = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.TransactionException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+)
 
 
 def _explained(message: str, path: Path) -> StoreError:
     lower = message.lower()
     if "no space left" in lower or "file too large" in lower or "quota exceeded" in lower:
         return disk_full(path)
+    if "out of memory" in lower or "failed to pin" in lower or "failed to allocate" in lower:
+        return NeedsMemory(
+            f"DuckDB ran out of memory: {_first_line(message)}",
+            where=str(path),
+            todo="Free memory, or space on the store's disk, and try again; nothing is lost",
+        )
     if "could not set lock" in lower or "conflicting lock" in lower:
         return StoreError(
             "another program has the database open", where=str(path), todo="Close it (a DuckDB shell?) and try again"
@@ -114,10 +133,11 @@ def migrate(connection: Connection, path: Path, steps: Sequence[Migration] | Non
 
 
 def _version(connection: Connection, path: Path) -> int:
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()}
-    if "migrations" in tables:
+    try:
         row = connection.execute("SELECT max(version) FROM migrations").fetchone()
         return int(row[0]) if row and row[0] is not None else 0
-    if tables:
+    except duckdb.CatalogException:  # no such table: a new file, or somebody else's
+        pass
+    if connection.execute("SELECT 1 FROM duckdb_tables() WHERE NOT temporary LIMIT 1").fetchone():
         raise StoreError("this DuckDB file is no store of the harness", where=str(path), todo="Use another directory")
     return 0

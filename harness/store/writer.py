@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from harness.model import Request, Response, RunRecord, Score
 from harness.store import queries
@@ -14,9 +13,15 @@ from harness.store.database import Connection
 from harness.store.journal import JournalWriter
 from harness.store.rows import plain, plan_line, response_line, score_line, skip_line, to_json
 
+T = TypeVar("T")
+
 CHECKS = "checks"  # the scorer whose scores an item's status is made of
 
-Session = Callable[..., AbstractContextManager[Connection]]
+
+class Use(Protocol):
+    """Store._with: does something with the database, under the lock."""
+
+    def __call__(self, work: Callable[[Connection], T], *, fold: bool = True) -> T: ...
 
 
 class RunWriter:
@@ -27,9 +32,9 @@ class RunWriter:
     ending it: it reads as interrupted until someone goes on with it.
     """
 
-    def __init__(self, run_id: str, journal: JournalWriter, session: Session) -> None:
+    def __init__(self, run_id: str, journal: JournalWriter, use: Use) -> None:
         self.run_id = run_id
-        self._journal, self._session = journal, session
+        self._journal, self._with = journal, use
 
     def plan(self, record: RunRecord, source: str, content: Mapping[str, Any], requests: Iterable[Request]) -> None:
         """Write the plan, and behind it the run's own record: a run whose planning was cut short never becomes visible."""
@@ -42,13 +47,11 @@ class RunWriter:
 
     def cached(self, keys: Sequence[str]) -> dict[str, Response]:
         """The successful responses already stored for these request keys. Ask in batches of a thousand or so."""
-        with self._session(fold=False) as connection:
-            return queries.cached_responses(connection, keys)
+        return self._with(lambda connection: queries.cached_responses(connection, keys), fold=False)
 
     def done(self, scorer_digest: str) -> set[tuple[str, int]]:
         """The (case id, sample) that need nothing more: a response is there, and this scorer has judged it."""
-        with self._session() as connection:
-            return queries.done(connection, self.run_id, scorer_digest)
+        return self._with(lambda connection: queries.done(connection, self.run_id, scorer_digest))
 
     def add_response(self, request: Request, response: Response, *, cached: bool = False) -> None:
         """Store a response or a failure. cached: it came from ``cached``."""
@@ -72,10 +75,11 @@ class RunWriter:
         provenance replaces what begin_run had.
         """
         given = None if provenance is None else plain(provenance)
-        self._journal.append(to_json({"t": "f", "status": status, "finished_at": time.time(), "provenance": given}))
-        self._journal.close()
-        with self._session():
-            pass  # opening a session folds the journal
+        try:
+            self._journal.append(to_json({"t": "f", "status": status, "finished_at": time.time(), "provenance": given}))
+        finally:
+            self._journal.close()
+        self._with(lambda _: None)  # folds the journal
 
     def close(self) -> None:
         """Give the run free without ending it."""
