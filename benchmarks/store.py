@@ -2,8 +2,8 @@
 
     python benchmarks/store.py [SAMPLES ...]      # default 2000 20000 100000
 
-Each size runs in a process of its own: plan, then for every sample one response of about 700 characters and one score with two check
-results, at full speed; then finish, read every item, and every score row. Writes one JSON line per size.
+Each size runs in a process of its own: plan, then for every sample one response of about 700 characters and one score with
+two check results, at full speed; then finish, read every item, and every score row. Writes one JSON line per size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 from harness.model import Candidate, Case, CheckResult, Message, Request, Response, RunRecord, Sampling, Score
 
 CANDIDATE = Candidate("base", "base", "0" * 64)
-WORDS = "the answer follows from the second line of the order which names three boxes of tea and a late delivery to the north gate".split()
+TEXT = "the answer follows from the second line of the order which names three boxes of tea and a late delivery to the gate"
+WORDS = TEXT.split()
 
 
 def text_of(number: int, words: int) -> str:

@@ -202,14 +202,6 @@ def answered_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
-def answered(connection: Connection, keys: Sequence[str]) -> set[str]:
-    """Those of the request keys that have a successful response."""
-    rows = connection.execute(
-        "SELECT DISTINCT key FROM responses WHERE error IS NULL AND key IN (SELECT unnest($1::VARCHAR[]))", [list(keys)]
-    ).fetchall()
-    return {key for (key,) in rows}
-
-
 def done(connection: Connection, run_id: str, scorer_digest: str) -> set[tuple[str, int]]:
     """The (case id, sample) of a run that have a response and a score (or a reason for none) by this scorer."""
     rows = connection.execute(

@@ -173,10 +173,6 @@ class Store:
 
         return self._with(work)
 
-    def answered(self, keys: Sequence[str]) -> set[str]:
-        """Those of the request keys whose successful response is stored, whatever run asked for it."""
-        return self._with(lambda connection: queries.answered(connection, keys))
-
     def items(
         self,
         run_id: str,
