@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
 import click
+
+import harness
 
 STEPS = (
     (
@@ -26,7 +27,7 @@ STEPS = (
 
 def quickstart() -> Path:
     """The quickstart suite that travels with the package; shown relative to here where that is shorter."""
-    path = Path(str(files("suites"))) / "quickstart" / "suite.yaml"
+    path = Path(harness.__file__).parent.parent / "suites" / "quickstart" / "suite.yaml"
     relative = Path(os.path.relpath(path))
     return relative if len(str(relative)) < len(str(path)) else path
 
