@@ -16,7 +16,7 @@ CASES = {
         "serve-cpu",
     ),
     "max-model-len": (
-        "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n  Value error, User-specified max_model_len"
+        "pydantic_core.ValidationError: 1 validation error for ModelConfig\n  Value error, User-specified max_model_len"
         " (99999) is greater than the derived max_model_len (max_position_embeddings=512.0 or model_max_length=None in model's",
         "99999 is more than the model's 512",
     ),
