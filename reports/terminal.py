@@ -16,7 +16,7 @@ from reports.nouns import CapabilityView, ReportView, Tone
 _STYLE = {Tone.GOOD: "bold blue", Tone.BAD: "bold red", Tone.UNSURE: "bold yellow", Tone.NEUTRAL: ""}
 _PLAIN = str.maketrans(
     {"\u2212": "-", "\u2013": "-", "\u2026": "...", "\u25b2": "^", "\u25bc": "v", "\u25bd": "v"}
-    | {"\u2265": ">=", "\u00b1": "+/-", "\u2260": "!=", "\u2713": "+", "\u2715": "x"}
+    | {"\u2265": ">=", "\u00b1": "+/-", "\u2260": "!=", "\u2713": "+", "\u2195": "~", "\u2715": "x"}
 )
 _MAX_REASONS = 12
 
@@ -78,7 +78,8 @@ def _reason(text: str, tone: Tone, blocks: str, *, mark: str = "") -> Renderable
     line = Table.grid(padding=(0, 1, 0, 0))
     line.add_column(no_wrap=True)
     line.add_column(overflow="fold")
-    sign = mark or {"OPTIMIZE": "\u2715", "INCONCLUSIVE": "?"}.get(blocks, "\u2713")
+    good = "\u2713" if tone is not Tone.UNSURE else "\u2195"  # up and down: a seesaw that blocks nothing by itself
+    sign = mark or {"OPTIMIZE": "\u2715", "INCONCLUSIVE": "?"}.get(blocks, good)
     line.add_row(Text(sign, style=_STYLE[tone]), Text(text))
     return Padding(line, (0, 0, 0, 2))
 

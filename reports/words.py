@@ -20,6 +20,7 @@ _TONE = {
 }
 OUTCOME_TONE = {Outcome.SHIP: Tone.GOOD, Outcome.OPTIMIZE: Tone.BAD, Outcome.INCONCLUSIVE: Tone.UNSURE}
 _RANK = {Outcome.OPTIMIZE: 0, Outcome.INCONCLUSIVE: 1}
+_FREE = {"seesaw": Tone.UNSURE}  # reasons that block nothing and still are no good news
 
 
 def strongest(claims: Sequence[Claim]) -> tuple[tuple[Claim, ...], Tone, str]:
@@ -68,7 +69,7 @@ def reasons(verdict: Verdict) -> tuple[ReasonView, ...]:
 
 def _reason(reason: Reason) -> ReasonView:
     blocks = reason.blocks.value if reason.blocks and reason.blocks in _RANK else ""
-    tone = OUTCOME_TONE[reason.blocks] if reason.blocks and blocks else Tone.GOOD
+    tone = OUTCOME_TONE[reason.blocks] if reason.blocks and blocks else _FREE.get(reason.code, Tone.GOOD)
     return ReasonView(label(reason.code, 60), label(reason.text, 600), label(reason.capability or ""), blocks, tone)
 
 
