@@ -23,7 +23,7 @@ Connection = duckdb.DuckDBPyConnection
 
 LEAN = "96MB"
 
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
     "preserve_insertion_order": False,
     "autoinstall_known_extensions": False,
@@ -41,7 +41,7 @@ class NeedsMemory(StoreError):
 def connect(path: Path, memory_limit: str | None = LEAN) -> Iterator[Connection]:
     """The database, up to date; for use under the store's lock. Raises StoreError for whatever is wrong with it."""
     with translated(path):
-        connection = duckdb.connect(str(path), config=_SETTINGS | ({"memory_limit": memory_limit} if memory_limit else {}))
+        connection = duckdb.connect(str(path), config=SETTINGS | ({"memory_limit": memory_limit} if memory_limit else {}))
         try:
             migrate(connection, path)
             yield connection
@@ -62,26 +62,23 @@ def transaction(connection: Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
+_BEYOND_US = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+
+
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
     """DuckDB's errors that a user can meet as StoreErrors. Errors in our own SQL stay what they are: bugs."""
     try:
         yield
-    except _OURS_TO_EXPLAIN as error:
-        raise _explained(str(error), path) from error
+    except duckdb.Error as error:
+        explained = _explained(error, path)
+        if explained is None:
+            raise
+        raise explained from error
 
 
-_OURS_TO_EXPLAIN = (
-    duckdb.IOException,
-    duckdb.OutOfMemoryException,
-    duckdb.TransactionException,
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.SerializationException,
-)
-
-
-def _explained(message: str, path: Path) -> StoreError:
+def _explained(error: duckdb.Error, path: Path) -> StoreError | None:
+    message = str(error)
     lower = message.lower()
     if "no space left" in lower or "file too large" in lower or "quota exceeded" in lower:
         return disk_full(path)
@@ -103,6 +100,8 @@ def _explained(message: str, path: Path) -> StoreError:
             where=str(path),
             todo="Upgrade duckdb, or use another store",
         )
+    if "corrupt" not in lower and not isinstance(error, _BEYOND_US):
+        return None
     return StoreError(
         f"the database is damaged or no database: {_first_line(message)}",
         where=str(path),
