@@ -1,25 +1,27 @@
-"""Score rows of two runs -> one comparison per capability, cases paired, what is missing counted and bounded.
+"""Scores of two runs -> one comparison per capability, cases paired, what is missing counted and bounded.
 
 A case's score is the mean over its samples. It counts only when every planned sample of it is scored: a mean over the samples
 that happened to work would favour whoever fails on the hard ones, so a case with a sample missing is missing. Missing cases do
 not pair; ``worst`` repeats the comparison with each missing candidate score 0 and each missing baseline score 1.
+
+``compare_columns`` does the work on whole columns; ``compare_runs`` is the same for ScoreRows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.columns import CaseTable, ScoreColumns, of_rows
 from harness.errors import DataError
 from harness.model import (
     CapabilityComparison,
     Claim,
     Gate,
-    ItemStatus,
     Ledger,
     PairedComparison,
     Role,
@@ -44,90 +46,87 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Cases:
-    """The planned cases of one run in one capability. All arrays have one entry per case, in the order of ``index``.
-
-    planned, scored: samples planned and samples with a score. total: sum of scores. passed: samples that pass.
-    """
-
-    index: Mapping[str, int]
-    planned: NDArray[np.int64]
-    scored: NDArray[np.int64]
-    total: NDArray[np.float64]
-    passed: NDArray[np.float64]
-    must_pass: NDArray[np.bool_]
-    cluster: Sequence[str | None]
-
-    @staticmethod
-    def of(rows: Sequence[ScoreRow]) -> _Cases:
-        """Columns first, then arithmetic on whole columns: a million rows must not take a million turns of slow Python."""
-        index: dict[str, int] = {}
-        at = np.array([index.setdefault(row.case_id, len(index)) for row in rows], dtype=np.int64)
-        size = len(index)
-        _refuse_duplicates(rows, at)
-        is_scored = np.array([row.status is ItemStatus.SCORED for row in rows], dtype=bool)
-        value = _values(rows)
-        _refuse_bad_scores(rows, is_scored, value)
-        verdict = np.array([row.passed for row in rows], dtype=float)
-        passes = is_scored & np.where(np.isnan(verdict), value >= PASS_MARK, verdict > 0.0)
-        must = np.array([row.must_pass for row in rows], dtype=bool)
-        first = np.zeros(size, dtype=np.int64)
-        first[at[::-1]] = np.arange(len(rows))[::-1]
-        return _Cases(
-            index=index,
-            planned=np.bincount(at, minlength=size),
-            scored=np.bincount(at[is_scored], minlength=size),
-            total=np.bincount(at[is_scored], weights=value[is_scored], minlength=size).astype(float),
-            passed=np.bincount(at, weights=passes, minlength=size).astype(float),
-            must_pass=np.bincount(at, weights=must, minlength=size) > 0.0,
-            cluster=[rows[i].cluster for i in first.tolist()],
-        )
-
-
-def _values(rows: Sequence[ScoreRow]) -> NDArray[np.float64]:
-    """Scores as numbers, NaN where there is none."""
-    values = [row.value for row in rows]
-    if any(issubclass(kind, str | bytes) for kind in set(map(type, values))):
-        row = next(row for row in rows if isinstance(row.value, str | bytes))
-        raise DataError(f"the score {row.value!r} of case {row.case_id} is not a number", todo="Give a number in [0, 1]")
-    return np.array(values, dtype=float)
-
-
-def _refuse_duplicates(rows: Sequence[ScoreRow], at: NDArray[np.int64]) -> None:
-    seen = set(zip(at.tolist(), [row.sample for row in rows], strict=True))
-    if len(seen) == len(rows):
-        return
-    found: set[tuple[str, int]] = set()
-    for row in rows:
-        if (row.case_id, row.sample) in found:
-            raise DataError(
-                f"case {row.case_id} of {row.capability!r} has sample {row.sample} twice", todo="Give each sample one row"
-            )
-        found.add((row.case_id, row.sample))
-
-
-def _refuse_bad_scores(rows: Sequence[ScoreRow], is_scored: NDArray[np.bool_], value: NDArray[np.float64]) -> None:
-    bad = is_scored & ~((value >= 0.0) & (value <= 1.0))
-    if bad.any():
-        row = rows[int(np.argmax(bad))]
-        raise DataError(
-            f"case {row.case_id} of {row.capability!r} is scored {row.value}",
-            todo="A score is a number in [0, 1]; anything else is unscored, with a reason",
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Side:
-    """One run's cases in a given order, all arrays (cases,). mean is NaN where a sample is missing.
+    """One run's cases, all arrays (cases,). mean is NaN where a sample is missing, cluster -1 where a case stands alone.
 
-    passes: at least PASS_MARK of the samples pass. fails_once: some scored sample does not.
+    planned: the run has the case. passes: at least PASS_MARK of the samples pass. fails_once: some scored sample does not.
+    first: the first row of the case, whatever stands there for a case that is not planned.
     """
 
+    planned: NDArray[np.bool_]
     mean: NDArray[np.float64]
     complete: NDArray[np.bool_]
     passes: NDArray[np.bool_]
     fails_once: NDArray[np.bool_]
     must_pass: NDArray[np.bool_]
+    cluster: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+    @staticmethod
+    def of(cases: CaseTable, rows: ScoreColumns) -> _Side:
+        _refuse_duplicates(cases, rows)
+        _refuse_bad_scores(cases, rows)
+        size, at, scored = len(cases.capability), rows.case, rows.scored
+        passing = scored & np.where(np.isnan(rows.passed), rows.value >= PASS_MARK, rows.passed > 0.0)
+        n_planned = np.bincount(at, minlength=size)
+        n_scored = np.bincount(at[scored], minlength=size)
+        n_passed = np.bincount(at[passing], minlength=size)
+        total = np.bincount(at[scored], weights=rows.value[scored], minlength=size).astype(float)
+        planned = n_planned > 0
+        complete = planned & (n_scored == n_planned)
+        first = np.zeros(size, dtype=np.int64)
+        first[at[::-1]] = np.arange(len(at))[::-1]
+        cluster = rows.cluster[first] if len(at) else np.full(size, -1, dtype=np.int64)
+        return _Side(
+            planned=planned,
+            mean=np.where(complete, np.minimum(total / np.maximum(n_planned, 1), 1.0), np.nan),
+            complete=complete,
+            passes=complete & (n_passed >= PASS_MARK * n_planned),
+            fails_once=n_passed < n_scored,
+            must_pass=np.bincount(at[rows.must_pass], minlength=size) > 0,
+            cluster=np.where(planned, cluster, -1),
+            first=first,
+        )
+
+    def take(self, at: NDArray[np.int64]) -> _Side:
+        return _Side(*(getattr(self, name)[at] for name in self.__slots__))
+
+
+def _refuse_duplicates(cases: CaseTable, rows: ScoreColumns) -> None:
+    if not len(rows.case):
+        return
+    low = int(rows.sample.min())
+    width = int(rows.sample.max()) - low + 1
+    if width == 1:
+        unique = int(np.bincount(rows.case).max()) == 1
+        keys = rows.case
+    else:
+        keys = rows.case * width + (rows.sample - low)
+        unique = len(np.unique(keys)) == len(keys)
+    if unique:
+        return
+    order = np.argsort(keys, kind="stable")
+    again = order[1:][keys[order[1:]] == keys[order[:-1]]]
+    row = int(again.min())
+    raise DataError(
+        f"{_case(cases, rows, row)} has sample {rows.sample[row]} twice", where=rows.where(row), todo="Give each sample one row"
+    )
+
+
+def _refuse_bad_scores(cases: CaseTable, rows: ScoreColumns) -> None:
+    bad = rows.scored & ~((rows.value >= 0.0) & (rows.value <= 1.0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{_case(cases, rows, row)} is scored {rows.value[row]}",
+            where=rows.where(row),
+            todo="A score is a number in [0, 1]; anything else is unscored, with a reason",
+        )
+
+
+def _case(cases: CaseTable, rows: ScoreColumns, row: int) -> str:
+    case = int(rows.case[row])
+    return f"case {cases.name(case)} of {cases.capabilities[cases.capability[case]]!r}"
 
 
 def compare_runs(
@@ -143,12 +142,32 @@ def compare_runs(
     baseline_rows None: there is nothing to compare with yet; means and must-pass cases are still filled in. DataError when the
     two runs planned different cases, a row appears twice, a score is out of range, or a row names an unknown capability.
     """
-    ours = _collect(candidate_rows, capabilities, split)
-    theirs = None if baseline_rows is None else _collect(baseline_rows, capabilities, split)
-    return tuple(
-        _compare(name, policy, ours[name], None if theirs is None else theirs[name], gate)
-        for name, policy in capabilities.items()
-    )
+    runs = (candidate_rows,) if baseline_rows is None else (candidate_rows, baseline_rows)
+    cases, columns = of_rows(*runs, split=split)
+    return compare_columns(cases, columns[0], columns[1] if len(columns) > 1 else None, capabilities, gate)
+
+
+def compare_columns(
+    cases: CaseTable,
+    candidate: ScoreColumns,
+    baseline: ScoreColumns | None,
+    capabilities: Mapping[str, Policy],
+    gate: Gate,
+) -> tuple[CapabilityComparison, ...]:
+    """The same of columns that were made over one table of cases. Errors say ``file:line`` where the columns know it."""
+    runs = [candidate] if baseline is None else [candidate, baseline]
+    _refuse_unknown(cases, runs, capabilities)
+    sides = [_Side.of(cases, rows) for rows in runs]
+    order = np.argsort(cases.capability, kind="stable")
+    sorted_codes = cases.capability[order]
+    found = {name: code for code, name in enumerate(cases.capabilities)}
+    results = []
+    for name, policy in capabilities.items():
+        code = found.get(name, -1)
+        at = order[np.searchsorted(sorted_codes, code) : np.searchsorted(sorted_codes, code, side="right")]
+        compared = _Pair(name, cases, at, [side.take(at) for side in sides], runs)
+        results.append(_compare(compared, policy, gate))
+    return tuple(results)
 
 
 def facts(
@@ -162,111 +181,126 @@ def facts(
     latency_p95_s: float | None = None,
 ) -> RunFacts:
     """What hard gates look at: ledgers over the rows of ``split`` and the candidate's complete case means per capability."""
-    rows = [row for row in candidate_rows if row.split == split]
-    scores, clusters = {}, {}
-    for name, group in _grouped(rows).items():
-        cases = _Cases.of(group)
-        ids = sorted(cases.index)
-        side, labels = _side(cases, ids), _clusters(cases, ids)
-        scores[name] = tuple(side.mean[side.complete].tolist())
-        if labels is not None:
-            clusters[name] = tuple(labels[side.complete])
-    baseline = Ledger() if baseline_rows is None else Ledger.of(row for row in baseline_rows if row.split == split)
+    runs = (candidate_rows,) if baseline_rows is None else (candidate_rows, baseline_rows)
+    cases, columns = of_rows(*runs, split=split)
+    found = column_facts(cases, columns[0], columns[1] if len(columns) > 1 else None)
+    return replace(found, partial=partial, partial_reason=partial_reason, ttft_p95_s=ttft_p95_s, latency_p95_s=latency_p95_s)
+
+
+def column_facts(cases: CaseTable, candidate: ScoreColumns, baseline: ScoreColumns | None = None) -> RunFacts:
+    """The same of columns."""
+    side = _Side.of(cases, candidate)
+    scores: dict[str, tuple[float, ...]] = {}
+    clusters: dict[str, tuple[str | None, ...]] = {}
+    for code, name in enumerate(cases.capabilities):
+        at = np.flatnonzero((cases.capability == code) & side.planned)
+        if not at.size:
+            continue
+        kept = at[side.complete[at]]
+        kept = kept[np.argsort(side.mean[kept], kind="stable")]  # so that no sum depends on the order of the rows
+        scores[name] = tuple(side.mean[kept].tolist())
+        if (side.cluster[at] >= 0).any():
+            clusters[name] = _labels(cases, side.cluster[kept])
     return RunFacts(
-        candidate=Ledger.of(rows),
-        baseline=baseline,
-        partial=partial,
-        partial_reason=partial_reason,
-        ttft_p95_s=ttft_p95_s,
-        latency_p95_s=latency_p95_s,
+        candidate=candidate.ledger(),
+        baseline=Ledger() if baseline is None else baseline.ledger(),
         candidate_scores=scores,
         candidate_clusters=clusters,
     )
 
 
-def _grouped(rows: Iterable[ScoreRow]) -> dict[str, list[ScoreRow]]:
-    groups: dict[str, list[ScoreRow]] = {}
-    for row in rows:
-        group = groups.get(row.capability)
-        if group is None:
-            group = groups[row.capability] = []
-        group.append(row)
-    return groups
+def _labels(cases: CaseTable, codes: NDArray[np.int64]) -> tuple[str | None, ...]:
+    known = iter(cases.clusters.take(codes[codes >= 0]))
+    return tuple(next(known) if code >= 0 else None for code in codes.tolist())
 
 
-def _collect(rows: Iterable[ScoreRow], capabilities: Mapping[str, Policy], split: Split) -> dict[str, _Cases]:
-    groups = _grouped(row for row in rows if row.split == split)
-    unknown = sorted(groups.keys() - capabilities.keys())
-    if unknown:
-        known = ", ".join(sorted(capabilities)) or "none"
-        raise DataError(f"a score names the capability {unknown[0]!r}, unknown here", todo=f"Known: {known}")
-    return {name: _Cases.of(groups.get(name, [])) for name in capabilities}
+def _refuse_unknown(cases: CaseTable, runs: Iterable[ScoreColumns], capabilities: Mapping[str, Policy]) -> None:
+    unknown = sorted(set(cases.capabilities) - capabilities.keys())
+    for name in unknown:
+        code = cases.capabilities.index(name)
+        for rows in runs:
+            used = cases.capability[rows.case] == code
+            if used.any():
+                known = ", ".join(sorted(capabilities)) or "none"
+                what = f"a score names the capability {name!r}, unknown here"
+                raise DataError(what, where=rows.where(int(np.argmax(used))), todo=f"Known: {known}")
 
 
-def _side(cases: _Cases, ids: Sequence[str]) -> _Side:
-    at = np.fromiter((cases.index[case_id] for case_id in ids), dtype=np.int64, count=len(ids))
-    planned = cases.planned[at]
-    complete = cases.scored[at] == planned
-    mean = np.where(complete, np.minimum(cases.total[at] / planned, 1.0), np.nan)
-    passes = complete & (cases.passed[at] >= PASS_MARK * planned)
-    return _Side(mean, complete, passes, cases.passed[at] < cases.scored[at], cases.must_pass[at])
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One capability of both runs (or of the candidate's alone). at: its cases' positions in the table; sides: over ``at``."""
+
+    name: str
+    cases: CaseTable
+    at: NDArray[np.int64]
+    sides: list[_Side]
+    runs: list[ScoreColumns]
+
+    def ids(self, mask: NDArray[np.bool_]) -> tuple[str, ...]:
+        """The ids of the cases of a mask over ``at``, sorted."""
+        return tuple(sorted(self.cases.ids.take(self.at[mask])))
+
+    def clusters(self) -> NDArray[np.int64] | None:
+        """Cluster numbers, a number of its own for each case that stands alone; None when all do."""
+        codes = self.sides[0].cluster
+        if not (codes >= 0).any():
+            return None
+        return np.where(codes >= 0, codes, len(self.cases.clusters) + np.arange(len(codes)))
 
 
-def _same_cases(name: str, ours: _Cases, theirs: _Cases) -> list[str]:
-    """The case ids of both runs, sorted; DataError with examples when they differ."""
-    extra, lacking = ours.index.keys() - theirs.index.keys(), theirs.index.keys() - ours.index.keys()
+def _refuse_different(pair: _Pair) -> None:
+    """DataError with examples when the two runs planned different cases, or put a case into different clusters."""
+    a, b = pair.sides
+    extra, lacking = pair.ids(a.planned & ~b.planned), pair.ids(b.planned & ~a.planned)
     if extra or lacking:
         parts = []
         if extra:
-            parts.append(f"{len(extra)} only in the candidate's run (such as {', '.join(sorted(extra)[:3])})")
+            parts.append(f"{len(extra)} only in the candidate's run (such as {', '.join(extra[:3])})")
         if lacking:
-            parts.append(f"{len(lacking)} only in the baseline's (such as {', '.join(sorted(lacking)[:3])})")
+            parts.append(f"{len(lacking)} only in the baseline's (such as {', '.join(lacking[:3])})")
+        which, side, other = (0, a, b) if extra else (1, b, a)
+        row = int(side.first[side.planned & ~other.planned].min())
         raise DataError(
-            f"the two runs planned different cases of {name!r}: {' and '.join(parts)}",
+            f"the two runs planned different cases of {pair.name!r}: {' and '.join(parts)}",
+            where=pair.runs[which].where(row),
             todo="Run both on the same version of the suite",
         )
-    ids = sorted(ours.index)
-    for case_id in ids:
-        if ours.cluster[ours.index[case_id]] != theirs.cluster[theirs.index[case_id]]:
-            raise DataError(
-                f"case {case_id} of {name!r} belongs to different clusters in the two runs",
-                todo="Run both on the same version of the suite",
-            )
-    return ids
+    moved = a.cluster != b.cluster
+    if moved.any():
+        raise DataError(
+            f"case {pair.ids(moved)[0]} of {pair.name!r} belongs to different clusters in the two runs",
+            where=pair.runs[0].where(int(a.first[moved].min())),
+            todo="Run both on the same version of the suite",
+        )
 
 
-def _compare(name: str, policy: Policy, ours: _Cases, theirs: _Cases | None, gate: Gate) -> CapabilityComparison:
-    ids = sorted(ours.index) if theirs is None else _same_cases(name, ours, theirs)
-    a = _side(ours, ids)
+def _compare(pair: _Pair, policy: Policy, gate: Gate) -> CapabilityComparison:
+    if len(pair.sides) > 1:
+        _refuse_different(pair)
+    a = pair.sides[0]
     comparison = CapabilityComparison(
-        capability=name,
+        capability=pair.name,
         role=policy.role,
         margin=policy.margin,
         candidate_mean=_mean(a.mean[a.complete]),
         baseline_mean=None,
         paired=None,
         claims=(Claim.UNDECIDED,),
-        n_planned=len(ids),
+        n_planned=len(pair.at),
         missing_candidate=int(np.count_nonzero(~a.complete)),
-        must_pass_failed=_pick(ids, a.must_pass & a.fails_once),
-        must_pass_missing=_pick(ids, a.must_pass & ~a.fails_once & ~a.complete),
-        reason="" if ids else "no cases planned",
+        must_pass_failed=pair.ids(a.must_pass & a.fails_once),
+        must_pass_missing=pair.ids(a.must_pass & ~a.fails_once & ~a.complete),
+        reason="" if pair.at.size else "no cases planned",
     )
-    if theirs is None:
+    if len(pair.sides) == 1:
         return replace(comparison, reason=comparison.reason or NO_BASELINE)
-    return _with_baseline(comparison, policy, ids, a, _side(theirs, ids), _clusters(ours, ids), gate)
+    return _with_baseline(comparison, policy, pair, gate)
 
 
-def _with_baseline(
-    comparison: CapabilityComparison,
-    policy: Policy,
-    ids: Sequence[str],
-    a: _Side,
-    b: _Side,
-    clusters: NDArray[np.object_] | None,
-    gate: Gate,
-) -> CapabilityComparison:
+def _with_baseline(comparison: CapabilityComparison, policy: Policy, pair: _Pair, gate: Gate) -> CapabilityComparison:
+    a, b = pair.sides
     both = a.complete & b.complete
+    clusters = pair.clusters()
     gain = gate.min_gain if policy.role is Role.TARGET else 0.0
 
     def paired(x: NDArray[np.float64], y: NDArray[np.float64], keep: NDArray[np.bool_]) -> PairedComparison:
@@ -281,9 +315,9 @@ def _with_baseline(
         )
 
     result = paired(a.mean, b.mean, both)
-    everything = np.ones(len(ids), dtype=bool)
     worst = result
     if not both.all():
+        everything = np.ones(len(pair.at), dtype=bool)
         worst = paired(np.where(a.complete, a.mean, 0.0), np.where(b.complete, b.mean, 1.0), everything)
     return replace(
         comparison,
@@ -294,8 +328,8 @@ def _with_baseline(
         claims=claims_of(result),
         n_paired=int(np.count_nonzero(both)),
         missing_baseline=int(np.count_nonzero(~b.complete)),
-        fixed=_pick(ids, both & a.passes & ~b.passes),
-        broken=_pick(ids, both & ~a.passes & b.passes),
+        fixed=pair.ids(both & a.passes & ~b.passes),
+        broken=pair.ids(both & ~a.passes & b.passes),
         n_needed=_n_needed(policy.role, result),
         reason=comparison.reason or result.reason,
     )
@@ -310,17 +344,6 @@ def _n_needed(role: Role, result: PairedComparison) -> int | None:
     return None if shown else cases_to_decide(result, -result.margin)
 
 
-def _clusters(cases: _Cases, ids: Sequence[str]) -> NDArray[np.object_] | None:
-    if not any(label is not None for label in cases.cluster):
-        return None
-    labels = np.empty(len(ids), dtype=object)
-    labels[:] = [cases.cluster[cases.index[case_id]] for case_id in ids]
-    return labels
-
-
 def _mean(values: NDArray[np.float64]) -> float | None:
-    return float(values.mean()) if values.size else None
-
-
-def _pick(ids: Sequence[str], mask: NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(ids[i] for i in np.flatnonzero(mask))
+    """Summed in the order of size, so that the mean does not depend on the order of the rows."""
+    return float(np.sort(values).mean()) if values.size else None

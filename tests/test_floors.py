@@ -25,6 +25,8 @@ FLOORS = {
     "harness.checks": 2,
     "harness.quality": 2,
     "harness.statistics": 2,
+    "harness.columns": 2,
+    "harness.scorefiles": 2,
     "harness.comparison": 2,
     "harness.decision": 2,
     "harness.sizing": 2,
