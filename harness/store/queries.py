@@ -125,9 +125,9 @@ def item_pages(
     rows = connection.execute(
         f"""SELECT list(seq ORDER BY seq) FROM
             (SELECT seq, (sum(size) OVER w) // $bytes AS by_size, ((row_number() OVER w) - 1) // $rows AS by_row FROM
-             (SELECT i.seq, coalesce(strlen(p.text), 0) + coalesce(strlen(p.thinking), 0)
-                + coalesce(strlen(q.messages), 0) AS size
-              FROM ({STATUS}) i LEFT JOIN responses p ON p.id = i.response_id LEFT JOIN requests q ON q.key = i.key
+             (SELECT i.seq, coalesce(p.size, 0) + coalesce(q.size, 0) AS size FROM ({STATUS}) i
+              LEFT JOIN (SELECT id, strlen(text) + coalesce(strlen(thinking), 0) AS size FROM responses) p ON p.id = i.response_id
+              LEFT JOIN (SELECT key, strlen(messages) AS size FROM requests) q ON q.key = i.key
               WHERE ($cases IS NULL OR i.case_id IN (SELECT unnest($cases::VARCHAR[])))
                 AND ($capability IS NULL OR i.capability = $capability) AND ($status IS NULL OR i.status = $status))
              WINDOW w AS (ORDER BY seq ROWS UNBOUNDED PRECEDING))
@@ -145,15 +145,16 @@ def item_pages(
 
 
 def items(connection: Connection, run_id: str, seqs: Sequence[int]) -> list[Item]:
-    """These items of a run, whole, in the plan's order."""
+    """These items of a run, whole, in the plan's order. The inner INs keep texts of other items out of the joins' memory."""
     rows = connection.execute(
-        f"""SELECT i.case_id, i.capability, c.vars, c.reference, c.metadata, i.cluster, i.split, i.must_pass, i.source,
+        f"""WITH i AS MATERIALIZED (SELECT * FROM ({STATUS}) WHERE seq IN (SELECT unnest($seqs::BIGINT[])))
+            SELECT i.case_id, i.capability, c.vars, c.reference, c.metadata, i.cluster, i.split, i.must_pass, i.source,
             i.sample, i.status, i.reason, q.messages, i.cached, i.rank = 2 AND i.components IS NOT NULL,
             i.value, i.passed, i.unscored, i.explanation, i.components, p.id, {_RESPONSE}
-            FROM (SELECT * FROM ({STATUS}) WHERE seq IN (SELECT unnest($seqs::BIGINT[]))) i
-            LEFT JOIN cases c ON c.digest = i.case_digest
-            LEFT JOIN requests q ON q.key = i.key
-            LEFT JOIN responses p ON p.id = i.response_id
+            FROM i
+            LEFT JOIN (FROM cases WHERE digest IN (SELECT case_digest FROM i)) c ON c.digest = i.case_digest
+            LEFT JOIN (FROM requests WHERE key IN (SELECT key FROM i)) q ON q.key = i.key
+            LEFT JOIN (FROM responses WHERE id IN (SELECT response_id FROM i)) p ON p.id = i.response_id
             ORDER BY i.seq""",
         {"run": run_id, "seqs": list(seqs)},
     ).fetchall()
