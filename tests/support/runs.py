@@ -23,7 +23,9 @@ def make_record(run_id: str = "run1", **changes: Any) -> RunRecord:
     return RunRecord(**values | changes)
 
 
-def make_request(number: int, sample: int = 0, *, capability: str = "math", candidate: Candidate = CANDIDATE, **case: Any) -> Request:
+def make_request(
+    number: int, sample: int = 0, *, capability: str = "math", candidate: Candidate = CANDIDATE, **case: Any
+) -> Request:
     values: dict[str, Any] = {
         "id": f"{number:016x}",
         "capability": capability,
