@@ -207,7 +207,7 @@ def arguments(
         modules = ({"name": name, "path": str(path.resolve())} for name, path in adapters.items())
         found += ["--lora-modules", *map(json.dumps, modules)]
     if is_cpu(options):
-        found += ["--enforce-eager"]  # compiling takes longer than it saves: 15 to 25 s of a start, 3 % of the rate
+        found += ["--enforce-eager"]  # compiling costs seconds of each start, most of a short run's time; large models: --no-enforce-eager
     return [*found, *options.args]
 
 
