@@ -207,7 +207,7 @@ def arguments(
         modules = ({"name": name, "path": str(path.resolve())} for name, path in adapters.items())
         found += ["--lora-modules", *map(json.dumps, modules)]
     if is_cpu(options):
-        found += ["--enforce-eager"]  # compiling costs seconds of each start, most of a short run's time; large models: --no-enforce-eager
+        found += ["--enforce-eager"]  # compiling costs more of a short run than it saves
     return [*found, *options.args]
 
 
