@@ -2,9 +2,9 @@
 
     python benchmarks/client_cpu.py [--repeat 3]
 
-`harness run` whole, as a process: suite, prompts, requests, numeric check, DuckDB store, verdict, HTML report. ``per_1000`` divides
-all of its CPU time at 2,000 samples, start-up included; ``marginal`` is what 1,000 samples more cost, from 2,000 to 4,000.
-Beside it, at the same time on the same machine, a loop over the openai client alone on its aiohttp transport, which keeps nothing.
+`harness run` whole, as a process: suite, prompts, requests, numeric check, DuckDB store, verdict, HTML report. ``per_1000`` is
+all of its CPU time at 2,000 samples, divided by 2, with start-up; ``marginal`` what 1,000 samples more cost, from 2,000 to 4,000.
+Beside it, in the same rounds on the same machine: a loop over the openai client alone on its aiohttp transport; it keeps nothing.
 """
 
 from __future__ import annotations
