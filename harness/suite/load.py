@@ -179,7 +179,7 @@ def _suite(
     secrets: set[str],
 ) -> Suite:
     asked = stack_generation(spec.generation)
-    gate = _gate(spec.gate)
+    gate = gate_of(spec.gate)
     keys = {item.api_key.get_secret_value() for item in spec.candidates.values() if item.api_key is not None}
     hidden = sorted({secret for secret in keys | secrets if len(secret) >= MIN_SECRET}, key=lambda text: (-len(text), text))
     shared = {name: prompts["", name] for name in capabilities}
@@ -215,7 +215,8 @@ def _generation(spec: SuiteFile, thinking: tuple[str, str] | None) -> Generation
     return Generation(given.concurrency, given.timeout, given.retries, given.stream, thinking)
 
 
-def _gate(spec: GateFile) -> Gate:
+def gate_of(spec: GateFile) -> Gate:
+    """The policy as a verdict works with it."""
     floors = tuple(Floor(name, floor.minimum, floor.point) for name, floor in sorted(spec.floors.items()))
     return Gate(
         alpha=spec.alpha,

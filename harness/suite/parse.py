@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import types
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +16,8 @@ from harness.errors import Fault
 from harness.plugs import nearest
 from harness.suite.document import Document, Location
 from harness.suite.spec import SuiteFile
+
+M = TypeVar("M", bound=BaseModel)
 
 _ROUNDS = 20  # of taking out faulty parts: each round makes the data smaller
 
@@ -36,21 +38,32 @@ def parse_suite(data: Any, document: Document, unset: Collection[Location] = ())
     return None, faults or []
 
 
-def _faults(details: Any, data: Any, document: Document, unset: Collection[Location]) -> list[Fault]:
+def parse_file(kind: type[M], data: Any, document: Document) -> tuple[M | None, list[Fault]]:
+    """Data of another kind of file than a suite: the model, or None and every fault with its line."""
+    try:
+        return kind.model_validate(data), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+    return None, _faults(details, data, document, (), kind)
+
+
+def _faults(
+    details: Any, data: Any, document: Document, unset: Collection[Location], kind: type[BaseModel] = SuiteFile
+) -> list[Fault]:
     """One fault per place, the innermost: the branches of a union all complain, the one that fits best says enough."""
     found: dict[Location, Fault] = {}
     for detail in details:
         location = _located(detail["loc"], data)
         key = (*location, detail["loc"][-1]) if detail["type"] == "missing" else location
-        found.setdefault(key, _fault(detail, location, document))
+        found.setdefault(key, _fault(detail, location, document, kind))
     inner = {location[:length] for location in found for length in range(len(location))}
     return [fault for location, fault in found.items() if location not in unset and location not in inner]
 
 
-def _fault(detail: Any, location: Location, document: Document) -> Fault:
+def _fault(detail: Any, location: Location, document: Document, kind: type[BaseModel]) -> Fault:
     where, dotted = document.where(location), ".".join(map(str, location))
     if detail["type"] == "extra_forbidden":
-        return Fault(where, f"unknown key {str(location[-1])!r}", nearest(str(location[-1]), valid_keys(location[:-1])))
+        return Fault(where, f"unknown key {str(location[-1])!r}", nearest(str(location[-1]), valid_keys(location[:-1], kind)))
     if detail["type"] == "missing":
         inside = f" in {dotted}" if dotted else ""
         return Fault(where, f"the key {detail['loc'][-1]!r} is missing{inside}", "add it")
@@ -59,7 +72,7 @@ def _fault(detail: Any, location: Location, document: Document) -> Fault:
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be").replace("a valid tuple", "a list")
     if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "must be a mapping"
-    return Fault(where, f"{dotted}: {message}" if dotted else f"a suite {message}")
+    return Fault(where, f"{dotted}: {message}" if dotted else f"{'a suite' if kind is SuiteFile else 'the file'} {message}")
 
 
 def _located(loc: Location, data: Any) -> Location:
@@ -102,9 +115,9 @@ def _has(holder: Any, part: str | int) -> bool:
     return isinstance(holder, list) and isinstance(part, int) and part < len(holder)
 
 
-def valid_keys(location: Location) -> list[str]:
-    """The keys that the mapping at a place of a suite may have."""
-    kind: Any = SuiteFile
+def valid_keys(location: Location, root: type[BaseModel] = SuiteFile) -> list[str]:
+    """The keys that the mapping at a place of a suite (or of another kind of file) may have."""
+    kind: Any = root
     for part in location:
         kind = _step(kind, part)
     return list(kind.model_fields) if _is_model(kind) else []

@@ -129,13 +129,18 @@ def _source(value: Any) -> Any:
 Cases = Annotated[CaseSource, BeforeValidator(_source, json_schema_input_type=str | list[dict[str, Any]] | CaseSource)]
 
 
-class CapabilityFile(FileModel):
-    """A named group of cases with one score."""
+class RuleFile(FileModel):
+    """What a comparison needs to know of a capability."""
 
     role: Role = Field(
         default=Role.PROTECTED, description="target should get better, protected must not get worse, advisory is only reported."
     )
     margin: float = Field(default=0.05, gt=0, lt=1, description="The loss of score the team would tolerate.")
+
+
+class CapabilityFile(RuleFile):
+    """A named group of cases with one score."""
+
     cases: Cases | None = Field(default=None, description="A file, a list of cases, or a mapping that says which column is what.")
     checks: Any = Field(default=None, description="What makes an answer right.")
     score: Literal["mean", "pass"] = Field(
