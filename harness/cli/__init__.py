@@ -19,7 +19,7 @@ COMMANDS = {
     "run": "Run a suite and give the verdict: ship or optimize.",
     "validate": "Check a suite without running it.",
     "init": "Write a commented starter suite.",
-    "compare": "Compare two stored runs, without generating anything.",
+    "compare": "Compare two stored runs or two score files, without generating anything.",
     "report": "Write the report of a run: HTML, markdown, JUnit XML, JSON.",
     "runs": "List the runs in the store.",
     "promote": "Make a run the baseline of its suite.",
