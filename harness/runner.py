@@ -20,7 +20,7 @@ from harness.prompts import render
 from harness.store import RunWriter, Store
 from harness.suite import Suite
 
-LOOKUP = 500  # requests looked up in the store at a time
+LOOKUP = 1_000  # requests looked up in the store at a time
 HEALTH_EVERY_S = 0.5
 
 

@@ -20,7 +20,6 @@ import click
 
 from harness import __version__
 from harness.checks import CheckScorer, compile_checks
-from harness.cli.judging import Policy, judge
 from harness.cli.progress import watcher
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
@@ -78,6 +77,8 @@ def run_suite(ask: Ask, store: Store) -> list[Judged]:
     if ask.resume:
         _check_resumable(store, [plans[name] for name in names])
     runs = _until_done(_execute_all(suite, plans, store))
+    from harness.cli.judging import Policy, judge  # here, since scipy's 45 MB are only needed once all is asked
+
     baseline = promoted or (runs[base_name] if base_name else None)
     rules = {name: Policy(c.role, c.margin) for name, c in suite.capabilities.items()}
     judged = []

@@ -35,7 +35,7 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
     Exit code 0 ship, 1 optimize, 2 inconclusive, 3 usage error, 4 infrastructure failed or incomplete; of several candidates the
     worst. Whatever stops it, running the same command again continues.
     """
-    from harness.cli import judging, outputs, pipeline
+    from harness.cli import outputs, pipeline
     from harness.errors import UsageError
     from harness.model import Split
     from harness.suite import load_suite
@@ -73,6 +73,8 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
             from reports import terminal
 
             terminal.show(view, path=str(_short(files["html"])))
+    from harness.cli import judging
+
     return judging.worst([judging.exit_code(result.verdict) for result in judged])
 
 
