@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.comparison import compare_runs, facts
+from harness.columns import of_rows
+from harness.comparison import column_facts, compare_columns
 from harness.decision import decide
 from harness.errors import DataError
 from harness.model import Floor, Gate, Outcome, Role, RunRecord, Split, Verdict
@@ -56,15 +57,14 @@ def judge(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: 
         check_comparable(candidate, baseline)
     split = Split(candidate.plan.get("split") or Split.GATE)
     asked = {name: rule for name, rule in rules.items() if not _filter(candidate) or name in _filter(candidate)}
-    ours = list(store.score_rows(candidate.id))
-    theirs = list(store.score_rows(baseline.id)) if baseline else None
-    comparisons = compare_runs(ours, theirs, asked, gate, split=split)
+    runs = [candidate] if baseline is None else [candidate, baseline]
+    cases, columns = of_rows(*(store.score_rows(run.id) for run in runs), split=split)
+    ours, theirs = columns[0], columns[1] if baseline else None
+    comparisons = compare_columns(cases, ours, theirs, asked, gate)
     times = store.latencies(candidate.id)
     partial = "; ".join(filter(None, (_partial("candidate", candidate), _partial("baseline", baseline))))
-    seen = facts(
-        ours,
-        theirs,
-        split=split,
+    seen = replace(
+        column_facts(cases, ours, theirs),
         partial=bool(partial),
         partial_reason=partial,
         ttft_p95_s=times.ttft_p95_s,
