@@ -77,14 +77,14 @@ def write_cases(folder: Path, samples: int) -> None:
             file.write(json.dumps(case) + "\n")
 
 
-def write_suite(folder: Path, url: str, *, stream: str = "sampled", checks: str = "[{type: numeric}]") -> Path:
+def write_suite(folder: Path, url: str, *, stream: str = "sampled", checks: str = "[{type: numeric}]", per_case: int = 1) -> Path:
     path = folder / "suite.yaml"
     path.write_text(f"""\
 suite: benchmark
 candidates:
   stub: {{endpoint: "{url}", model: stub}}
 prompt: {{system: Answer briefly.}}
-generation: {{concurrency: {CONCURRENCY}, max_tokens: 64, stream: {stream}}}
+generation: {{concurrency: {CONCURRENCY}, max_tokens: 64, samples: {per_case}, stream: {stream}}}
 capabilities:
   sums: {{role: target, cases: cases.jsonl, checks: {checks}}}
 """)

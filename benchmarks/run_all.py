@@ -57,8 +57,8 @@ def rows(found: dict[str, Any]) -> Iterator[Row]:
             f"client CPU s per 1,000 samples, {what}",
             f"{figure['marginal']:.2f} (whole command at 2,000: {figure['per_1000']:.2f})",
         )
-    for samples, figure in found.get("memory", {}).items():
-        yield f"peak memory, {int(samples):,} samples", f"{figure['peak_mb']:.0f} MB"
+    for size, figure in found.get("memory", {}).items():
+        yield f"peak memory, {size}", f"{figure['peak_mb']:.0f} MB"
     if killed := found.get("resume", {}).get("killed"):
         worst = max(killed, key=lambda once: once["repeated"])
         kills = found["resume"]["kills"]
@@ -83,9 +83,11 @@ def main() -> None:
     options = parser.parse_args()
     path = RESULTS / f"{datetime.datetime.now(datetime.UTC).date()}-{options.name}.json"
     RESULTS.mkdir(exist_ok=True)
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    found: dict[str, Any] = {}
     for name in options.only:
-        found[name] = BENCHMARKS[name](options.repeat)
+        figures = BENCHMARKS[name](options.repeat)
+        found = json.loads(path.read_text()) if path.exists() else {}
+        found[name] = figures
         found.setdefault("machine", {})[name] = machine()
         path.write_text(json.dumps(found, indent=1) + "\n")
         print(f"{name} done", flush=True)
