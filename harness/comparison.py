@@ -9,7 +9,7 @@ not pair; ``worst`` repeats the comparison with each missing candidate score 0 a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -187,12 +187,16 @@ def facts(
     return replace(found, partial=partial, partial_reason=partial_reason, ttft_p95_s=ttft_p95_s, latency_p95_s=latency_p95_s)
 
 
-def column_facts(cases: CaseTable, candidate: ScoreColumns, baseline: ScoreColumns | None = None) -> RunFacts:
-    """The same of columns."""
+def column_facts(
+    cases: CaseTable, candidate: ScoreColumns, baseline: ScoreColumns | None = None, *, only: Collection[str] | None = None
+) -> RunFacts:
+    """The same of columns. only: the capabilities whose case means are wanted (those with a floor); None: of all."""
     side = _Side.of(cases, candidate)
     scores: dict[str, tuple[float, ...]] = {}
     clusters: dict[str, tuple[str | None, ...]] = {}
     for code, name in enumerate(cases.capabilities):
+        if only is not None and name not in only:
+            continue
         at = np.flatnonzero((cases.capability == code) & side.planned)
         if not at.size:
             continue

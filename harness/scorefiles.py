@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,45 +46,63 @@ _FIELDS: dict[str, pa.DataType] = {
     "split": _TEXT,
 }
 _SCHEMA = pa.schema(list(_FIELDS.items()))
-_FLAGGED = "flagged"  # column: the score is made of ``passed`` alone
+_SCORED, _UNSCORED = STATUSES.index(ItemStatus.SCORED), STATUSES.index(ItemStatus.UNSCORED)
+_GATE = tuple(Split).index(Split.GATE)
 _BLOCK = 1 << 20  # bytes that a thread parses at a time
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreFiles:
-    """Two files read for one comparison. left_out: rows of the candidate and of the baseline that are of the dev split."""
+    """Two files read for one comparison. left_out: rows of the candidate and of the baseline that are of the dev split.
+
+    unnamed: no row of either file names a capability; they are all of ONLY.
+    """
 
     cases: CaseTable
     candidate: ScoreColumns
     baseline: ScoreColumns
     left_out: tuple[int, int]
+    unnamed: bool = False
+
+    def called(self, name: str) -> ScoreFiles:
+        """The same with ``name`` for the capability of files that name none."""
+        return replace(self, cases=replace(self.cases, capabilities=(name,))) if self.unnamed else self
 
 
-def read_scores(candidate: Path, baseline: Path, *, only: str = ONLY) -> ScoreFiles:
-    """Read both files. only: the capability of rows in files that name none.
+def read_scores(candidate: Path, baseline: Path) -> ScoreFiles:
+    """Read both files.
 
     SuiteError with ``file:line`` of each row (up to MAX_FAULTS) that is no score row. Duplicates, scores outside [0, 1] and cases
     that differ are the comparison's to find.
     """
     with ThreadPoolExecutor(2) as pool:  # nearly all of it is compiled code that runs beside other threads
-        runs = list(pool.map(lambda path: _gate_rows(path, _checked(path, _read(path), only)), (candidate, baseline)))
-    ids = _number([run.table["case_id"] for run in runs])
-    names = _number([run.table["capability"] for run in runs])
-    clusters = _number([run.table["cluster"] for run in runs])
+        runs = list(pool.map(lambda path: _gate_rows(_checked(path, _read(path))), (candidate, baseline)))
+    ids, names, clusters = (_number([run.texts[name] for run in runs]) for name in ("case_id", "capability", "cluster"))
     table, numbers = _number_cases(ids, names, clusters.names)
     ours, theirs = (_columns(run, numbers[i], clusters.codes[i]) for i, run in enumerate(runs))
     _refuse_two_scales(table, runs, [ours, theirs])
-    return ScoreFiles(table, ours, theirs, (runs[0].left_out, runs[1].left_out))
+    unnamed = all(run.unnamed for run in runs)
+    return ScoreFiles(table, ours, theirs, (runs[0].left_out, runs[1].left_out), unnamed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One file's rows of the gate split. rows: their numbers in the file, None when that is all of them."""
+    """One file's rows, checked, all (rows,). status: positions in STATUSES. flagged: the score is made of ``passed`` alone.
+
+    texts: the columns case_id, capability, cluster, reason. rows: numbers of the rows in the file, None when that is all of them.
+    """
 
     path: Path
-    table: pa.Table
-    rows: NDArray[np.int64] | None
-    left_out: int
+    texts: pa.Table
+    status: NDArray[np.int64]
+    value: NDArray[np.float64]
+    passed: NDArray[np.float64]
+    sample: NDArray[np.int64]
+    flagged: NDArray[np.bool_]
+    gate: NDArray[np.bool_]
+    unnamed: bool
+    rows: NDArray[np.int64] | None = None
+    left_out: int = 0
 
     def where(self, row: int) -> str:
         return _line(self.path, row if self.rows is None else int(self.rows[row]))
@@ -137,7 +155,7 @@ def _filled(table: pa.Table) -> pa.Table:
     """The table with all columns of _SCHEMA, those that are not there all null."""
     given = set(table.column_names)
     columns = [table[n] if n in given else pa.chunked_array([pa.nulls(table.num_rows, k)]) for n, k in _FIELDS.items()]
-    return pa.table(columns, names=list(_FIELDS)).cast(_SCHEMA)
+    return pa.Table.from_arrays(columns, names=list(_FIELDS)).cast(_SCHEMA)
 
 
 def _fast_csv(path: Path) -> pa.Table:
@@ -239,74 +257,67 @@ def _is_number(text: str) -> bool:
 # -- what a row must be ----------------------------------------------------------------------------------------------------------
 
 
-def _checked(path: Path, table: pa.Table, only: str) -> pa.Table:
-    """The table with every row's capability, status and value filled in; SuiteError for rows that do not say enough."""
-    if table.num_rows == 0:
+def _checked(path: Path, table: pa.Table) -> _Run:
+    """The rows with status and value filled in; SuiteError for rows that do not say enough.
+
+    numpy does this, not pyarrow: the first Python value that pyarrow meets makes it import pandas, which takes half a second.
+    """
+    size = table.num_rows
+    if size == 0:
         raise SuiteError([Fault(str(path), "is empty: it has no score rows", "give one row for each case")])
-    given = {name for name in _FIELDS if table[name].null_count < table.num_rows}
+    given = {name for name in _FIELDS if table[name].null_count < size}
     if "case_id" not in given:
         raise SuiteError([Fault(_line(path, 0), "no row has the column 'case_id'", "name the case of each score")])
     if not given & {"score", "passed", "status", "reason"}:
         raise SuiteError([Fault(_line(path, 0), "no row has the column 'score' (or 'passed')", "give each case a score")])
     if "capability" not in given:
-        names = pa.chunked_array([pa.repeat(pa.scalar(only, _TEXT), table.num_rows)])
+        names = pa.chunked_array([pa.repeat(pa.scalar(ONLY, _TEXT), size)])
         table = table.set_column(table.column_names.index("capability"), "capability", names)
-    flagged = pc.and_(pc.is_null(table["score"]), pc.is_valid(table["passed"]))
-    value = pc.coalesce(table["score"], pc.cast(table["passed"], _NUMBER))
-    has = pc.is_valid(value)
-    no_status = pc.is_null(table["status"])
-    status = pc.if_else(no_status, pc.if_else(has, str(ItemStatus.SCORED), str(ItemStatus.UNSCORED)), table["status"])
-    scored = pc.equal(status, str(ItemStatus.SCORED))
-    no_reason = pc.is_null(table["reason"])
-    known = pc.is_in(status, value_set=pa.array([str(s) for s in STATUSES]))
-    split = pc.fill_null(table["split"], str(Split.GATE))
-    sample = pc.fill_null(pc.coalesce(table["sample"], table["run_index"]), 0)
-    statuses, splits = ", ".join(STATUSES), " or ".join(Split)
-    rules: list[tuple[Any, str, str]] = [
-        (pc.is_null(table["case_id"]), "has no case_id", "name the case"),
-        (pc.is_null(table["capability"]), "has no capability, and other rows have one", "name the capability on every row"),
-        (pc.invert(known), "has an unknown status", f"use {statuses}"),
+    passed = _numpy(pc.cast(table["passed"], _NUMBER), np.nan)
+    score, scored = _numpy(table["score"], np.nan), _valid(table["score"])
+    flagged = ~scored & ~np.isnan(passed)
+    has = scored | flagged
+    status, no_status = _codes(table["status"], STATUSES), ~_valid(table["status"])
+    status = np.where(no_status, np.where(has, _SCORED, _UNSCORED), status)
+    split = np.where(_valid(table["split"]), _codes(table["split"], tuple(Split)), _GATE)
+    sample = _numpy(pc.coalesce(table["sample"], table["run_index"]), 0)
+    rules: list[tuple[NDArray[np.bool_], str, str]] = [
+        (~_valid(table["case_id"]), "has no case_id", "name the case"),
+        (~_valid(table["capability"]), "has no capability, and other rows have one", "name the capability on every row"),
+        (status < 0, "has an unknown status", f"use {', '.join(STATUSES)}"),
         (
-            pc.and_(pc.invert(has), pc.and_(no_status, no_reason)),
+            ~has & no_status & ~_valid(table["reason"]),
             "has no score, and does not say why",
             "give a score in [0, 1], or a status and a reason",
         ),
-        (
-            pc.and_(pc.invert(has), pc.and_(scored, pc.invert(no_status))),
-            "is called scored and has no score",
-            "give the score, or the status unscored",
-        ),
-        (pc.invert(pc.is_in(split, value_set=pa.array([str(s) for s in Split]))), "has an unknown split", f"use {splits}"),
-        (pc.less(sample, 0), "has a negative sample", "number samples from 0"),
+        (~has & (status == _SCORED), "is called scored and has no score", "give the score, or the status unscored"),
+        (split < 0, "has an unknown split", f"use {' or '.join(Split)}"),
+        (sample < 0, "has a negative sample", "number samples from 0"),
     ]
     _raise(path, rules)
-    made = {"score": value, "status": status, "split": split, "sample": sample}
-    for name, column in made.items():
-        table = table.set_column(table.column_names.index(name), name, column)
-    return table.append_column(_FLAGGED, flagged)
+    texts = table.select(["case_id", "capability", "cluster", "reason"])
+    return _Run(
+        path, texts, status, np.where(flagged, passed, score), passed, sample, flagged, split == _GATE, "capability" not in given
+    )
 
 
-def _raise(path: Path, rules: Iterable[tuple[Any, str, str]]) -> None:
-    wrong = [
-        (row, what, todo)
-        for mask, what, todo in rules
-        if pc.any(mask).as_py()
-        for row in np.flatnonzero(_numpy(mask))[:MAX_FAULTS].tolist()
-    ]
+def _raise(path: Path, rules: Iterable[tuple[NDArray[np.bool_], str, str]]) -> None:
+    wrong = [(row, what, todo) for mask, what, todo in rules for row in np.flatnonzero(mask)[:MAX_FAULTS].tolist()]
     if wrong:
         lines = _lines(path, sorted({row for row, _, _ in wrong}))
         raise SuiteError([Fault(f"{path}:{lines[row]}", what, todo) for row, what, todo in sorted(wrong)[:MAX_FAULTS]])
 
 
-def _gate_rows(path: Path, table: pa.Table) -> _Run:
-    gate = pc.equal(table["split"], str(Split.GATE))
-    if pc.all(gate).as_py():
-        return _Run(path, table, None, 0)
-    rows = np.flatnonzero(_numpy(gate))
+def _gate_rows(run: _Run) -> _Run:
+    """The rows of the gate split."""
+    if run.gate.all():
+        return run
+    rows = np.flatnonzero(run.gate)
     if not rows.size:
         what = "all of its rows are of the split dev, and only gate cases decide"
-        raise SuiteError([Fault(str(path), what, "compare scores of the gate split")])
-    return _Run(path, table.filter(gate), rows, table.num_rows - len(rows))
+        raise SuiteError([Fault(str(run.path), what, "compare scores of the gate split")])
+    kept = {name: getattr(run, name)[rows] for name in ("status", "value", "passed", "sample", "flagged", "gate")}
+    return replace(run, texts=run.texts.take(_arrow(rows)), rows=rows, left_out=len(run.gate) - len(rows), **kept)
 
 
 def _lines(path: Path, rows: Sequence[int]) -> dict[int, int]:
@@ -326,9 +337,38 @@ def _line(path: Path, row: int) -> str:
 # -- columns ---------------------------------------------------------------------------------------------------------------------
 
 
-def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(array.to_numpy(zero_copy_only=False))
+def _numpy(column: pa.ChunkedArray, fill: float) -> NDArray[Any]:
+    """A column of numbers, ``fill`` where it is null."""
+    array = column.combine_chunks()
+    kind = {_NUMBER: np.float64, _WHOLE: np.int64, pa.int32(): np.int32}[array.type]
+    if array.null_count == len(array):
+        return np.full(len(array), fill, dtype=kind)
+    values = np.frombuffer(array.buffers()[1], dtype=kind)[array.offset : array.offset + len(array)]
+    return values if not array.null_count else np.where(_valid(column), values, fill).astype(kind)
+
+
+def _valid(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    if column.null_count in (0, len(column)):
+        return np.full(len(column), column.null_count == 0)
+    flags = pc.cast(pc.is_valid(column), pa.uint8()).combine_chunks()
+    return np.frombuffer(flags.buffers()[1], dtype=np.uint8)[flags.offset : flags.offset + len(flags)] > 0
+
+
+def _arrow(numbers: NDArray[np.int64]) -> pa.Array:
+    return pa.Array.from_buffers(_WHOLE, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers, dtype=np.int64))])
+
+
+def _codes(column: pa.ChunkedArray, known: Sequence[str]) -> NDArray[np.int64]:
+    """Texts as positions in ``known``, -1 for null and for all others."""
+    names, codes = _encoded(column)
+    positions = np.array([known.index(name) if name in known else -1 for name in names.to_pylist()] + [-1])
+    return np.asarray(positions[codes])
+
+
+def _encoded(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The distinct texts, and for each row the position of its text, -1 for null."""
+    encoded = column.dictionary_encode().combine_chunks()
+    return encoded.dictionary, _numpy(pa.chunked_array([encoded.indices]), -1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +381,7 @@ class _ArrowNames:
         return len(self.names)
 
     def take(self, numbers: NDArray[np.int64]) -> list[str]:
-        found: list[str] = self.names.take(pa.array(numbers, _WHOLE)).to_pylist()
+        found: list[str] = self.names.take(_arrow(numbers)).to_pylist()
         return found
 
 
@@ -356,9 +396,8 @@ class _Numbered:
 def _number(columns: Sequence[pa.ChunkedArray]) -> _Numbered:
     different = [columns[0]] if columns[0].equals(columns[1]) else columns  # mostly the same cases in the same order
     joined = pa.chunked_array([chunk for column in different for chunk in column.chunks], type=_TEXT)
-    encoded = joined.dictionary_encode().combine_chunks()
-    codes = _numpy(pc.fill_null(encoded.indices, -1)).astype(np.int64)
-    return _Numbered([codes[: len(columns[0])], codes[-len(columns[1]) :]], encoded.dictionary)
+    names, codes = _encoded(joined)
+    return _Numbered([codes[: len(columns[0])], codes[len(codes) - len(columns[1]) :]], names)
 
 
 def _number_cases(ids: _Numbered, capabilities: _Numbered, clusters: pa.Array) -> tuple[CaseTable, list[NDArray[np.int64]]]:
@@ -372,25 +411,23 @@ def _number_cases(ids: _Numbered, capabilities: _Numbered, clusters: pa.Array) -
         return CaseTable(names, of_id, _ArrowNames(ids.names), _ArrowNames(clusters)), ids.codes
     width = len(ids.names)
     keys, numbers = np.unique(np.concatenate([c * width + i for i, c in pairs]), return_inverse=True)
-    table = CaseTable(names, keys // width, _ArrowNames(ids.names.take(pa.array(keys % width))), _ArrowNames(clusters))
+    table = CaseTable(names, keys // width, _ArrowNames(ids.names.take(_arrow(keys % width))), _ArrowNames(clusters))
     size = len(ids.codes[0])
     return table, [numbers[:size], numbers[size:]]
 
 
 def _columns(run: _Run, case: NDArray[np.int64], cluster: NDArray[np.int64]) -> ScoreColumns:
-    table = run.table
-    reason = table["reason"].combine_chunks().dictionary_encode()
-    passed = pc.cast(table["passed"], _NUMBER)
+    reasons, reason = _encoded(run.texts["reason"])
     return ScoreColumns(
         case=case,
-        sample=_numpy(table["sample"]),
-        status=_numpy(pc.index_in(table["status"], value_set=pa.array([str(s) for s in STATUSES]))).astype(np.int64),
-        value=_numpy(pc.fill_null(table["score"], np.nan)),
-        passed=_numpy(pc.fill_null(passed, np.nan)),
-        must_pass=np.zeros(table.num_rows, dtype=bool),
+        sample=run.sample,
+        status=run.status,
+        value=run.value,
+        passed=run.passed,
+        must_pass=np.zeros(len(case), dtype=bool),
         cluster=cluster,
-        reason=_numpy(pc.fill_null(reason.indices, -1)).astype(np.int64),
-        reasons=reason.dictionary.to_pylist(),
+        reason=reason,
+        reasons=reasons.to_pylist(),
         where=run.where,
     )
 
@@ -409,7 +446,7 @@ def _refuse_two_scales(cases: CaseTable, runs: Sequence[_Run], columns: Sequence
         graded.append(np.bincount(of_row[between], minlength=size))
         scores.append(np.bincount(of_row[rows.scored], minlength=size))
         zeros.append(np.bincount(of_row[rows.scored & (rows.value == 0.0)], minlength=size))
-        flags += np.bincount(of_row[_numpy(run.table[_FLAGGED])], minlength=size)
+        flags += np.bincount(of_row[run.flagged], minlength=size)
     for side, other in ((0, 1), (1, 0)):
         two_valued = (graded[other] == 0) & (zeros[other] > 0) & (zeros[other] < scores[other])
         wrong = (graded[side] > 0) & ((flags > 0) | (two_valued & (2 * graded[side] > scores[side])))

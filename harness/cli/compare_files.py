@@ -6,6 +6,7 @@ The first file is the candidate's, the second the baseline's, and everything pri
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,11 @@ from numpy.typing import NDArray
 
 from harness.cli import verdicts
 from harness.columns import STATUSES, CaseTable, ScoreColumns
-from harness.comparison import column_facts, compare_columns
-from harness.decision import decide
 from harness.model import Candidate, Case, Item, ItemStatus, Ledger, Outcome, RunRecord, Score, ScoreRow, Verdict
 from harness.scorefiles import ONLY, ScoreFiles, read_scores
-from harness.suite.gatefile import GateRules, read_gate
 
 if TYPE_CHECKING:
+    from harness.suite.gatefile import GateRules
     from reports.nouns import ReportView
 
 EXIT = {Outcome.SHIP: 0, Outcome.OPTIMIZE: 1, Outcome.INCONCLUSIVE: 2}
@@ -31,8 +30,13 @@ CANDIDATE, BASELINE = "candidate", "baseline"
 
 def compare(candidate: Path, baseline: Path, gate: Path | None, *, as_json: bool, files: Mapping[str, Path]) -> int:
     """Judge, print, write the reports asked for, and return the exit code. Errors name the file and the line."""
-    rules = read_gate(gate)
-    scores = read_scores(candidate, baseline, only=rules.only or ONLY)
+    with ThreadPoolExecutor(1) as pool:  # the files are parsed while Python imports the rest
+        reading = pool.submit(read_scores, candidate, baseline)
+        import harness.decision  # noqa: F401 - scipy above all
+        from harness.suite.gatefile import read_gate
+
+        rules = read_gate(gate)
+        scores = reading.result().called(rules.only or ONLY)
     verdict = judge(scores, rules)
     code = 4 if verdict.infrastructure else EXIT[verdict.outcome]
     names = {CANDIDATE: str(candidate), BASELINE: str(baseline)}
@@ -54,9 +58,14 @@ def compare(candidate: Path, baseline: Path, gate: Path | None, *, as_json: bool
 
 def judge(scores: ScoreFiles, rules: GateRules) -> Verdict:
     """The same steps as for stored runs: compare, gather facts, decide."""
+    from harness.comparison import column_facts, compare_columns
+    from harness.decision import decide
+
     policies = rules.rules_for(scores.cases.capabilities)
     comparisons = compare_columns(scores.cases, scores.candidate, scores.baseline, policies, rules.gate)
-    return decide(comparisons, rules.gate, column_facts(scores.cases, scores.candidate, scores.baseline))
+    with_floor = [floor.capability for floor in rules.gate.floors]
+    facts = column_facts(scores.cases, scores.candidate, scores.baseline, only=with_floor)
+    return decide(comparisons, rules.gate, facts)
 
 
 def _show(source: FileSource, files: Mapping[str, Path]) -> None:

@@ -25,7 +25,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from harness.model import Ledger, Verdict
@@ -71,7 +70,7 @@ def as_dict(verdict: Verdict, candidate: Side, baseline: Side | None, exit_code:
 
 def as_json(verdict: Verdict, candidate: Side, baseline: Side | None, exit_code: int, **more: Any) -> str:
     """The same as text. more: further keys at its end."""
-    return json.dumps(as_dict(verdict, candidate, baseline, exit_code) | more, ensure_ascii=False, indent=1, allow_nan=False)
+    return json.dumps(as_dict(verdict, candidate, baseline, exit_code) | more, ensure_ascii=False, allow_nan=False)
 
 
 def _ledger(ledger: Ledger) -> dict[str, Any]:
@@ -80,13 +79,13 @@ def _ledger(ledger: Ledger) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A noun as JSON-able values: an object of its fields, enums their values, tuples lists."""
-    if value is None or (isinstance(value, str | int | float) and not isinstance(value, Enum)):
+    """A noun as JSON-able values: an object of its fields, tuples lists; enums are texts already."""
+    if value is None or isinstance(value, str | int | float):
         return value
     if dataclasses.is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value.value if isinstance(value, Enum) else value
+    if value and isinstance(value[0], str):
+        return list(value)  # case ids, by the hundred thousand
+    return [plain(item) for item in value]
