@@ -53,6 +53,13 @@ def check_comparable(candidate: RunRecord, baseline: RunRecord) -> None:
 
 def judge(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: Gate, rules: Mapping[str, Policy]) -> Verdict:
     """Compare, decide and store the verdict."""
+    verdict = weigh(store, candidate, baseline, gate, rules)
+    store.save_verdict(candidate.id, baseline.id if baseline else None, verdict)
+    return verdict
+
+
+def weigh(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: Gate, rules: Mapping[str, Policy]) -> Verdict:
+    """Compare and decide; nothing is stored."""
     if baseline:
         check_comparable(candidate, baseline)
     split = Split(candidate.plan.get("split") or Split.GATE)
@@ -70,9 +77,7 @@ def judge(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: 
         ttft_p95_s=times.ttft_p95_s,
         latency_p95_s=times.total_p95_s,
     )
-    verdict = decide(comparisons, gate, seen)
-    store.save_verdict(candidate.id, baseline.id if baseline else None, verdict)
-    return verdict
+    return decide(comparisons, gate, seen)
 
 
 def _filter(run: RunRecord) -> list[str]:
