@@ -20,6 +20,7 @@ COMMANDS = {
     "validate": "Check a suite without running it.",
     "init": "Write a commented starter suite.",
     "compare": "Compare two stored runs or two score files, without generating anything.",
+    "explain": "Make a stored verdict again from the store alone, down to single answers; what-if.",
     "report": "Write the report of a run: HTML, markdown, JUnit XML, JSON.",
     "runs": "List the runs in the store.",
     "promote": "Make a run the baseline of its suite.",
