@@ -1,4 +1,4 @@
-"""The main job wired together: suite -> candidates -> servers -> runs -> verdicts. Everything it calls is a lower floor."""
+"""The asking half of the main job: suite -> candidates -> servers -> runs. Everything it calls is a lower floor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.checks import CheckScorer, compile_checks
 from harness.cli.progress import watcher
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
-from harness.model import Candidate, Request, Response, RunRecord, Split, Verdict
+from harness.model import Candidate, Request, Response, RunRecord, Split
 from harness.runner import Plan, check_plan, execute, scorers_digest
 from harness.serving.fleet import Fleet, serve_candidates
 from harness.serving.identity import DigestCache, identify
@@ -50,16 +50,15 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One candidate's run with the verdict on it."""
+class Finished:
+    """One candidate's run at its end, and what it is to be compared with."""
 
     run: RunRecord
     baseline: RunRecord | None
-    verdict: Verdict
 
 
-def run_suite(ask: Ask, store: Store) -> list[Judged]:
-    """Bring every run that is asked for to its end, then judge. Raises what stops it; what was done is stored."""
+def run_suite(ask: Ask, store: Store) -> list[Finished]:
+    """Bring every run that is asked for to its end. Raises what stops it; what was done is stored."""
     suite = ask.suite
     names = _chosen(ask)
     base_name = ask.baseline or suite.baseline
@@ -77,15 +76,8 @@ def run_suite(ask: Ask, store: Store) -> list[Judged]:
     if ask.resume:
         _check_resumable(store, [plans[name] for name in names])
     runs = _until_done(_execute_all(suite, plans, store))
-    from harness.cli.judging import Policy, judge  # here, since scipy's 45 MB are only needed once all is asked
-
     baseline = promoted or (runs[base_name] if base_name else None)
-    rules = {name: Policy(c.role, c.margin) for name, c in suite.capabilities.items()}
-    judged = []
-    for name in names:
-        verdict = judge(store, runs[name], baseline, suite.gate, rules)
-        judged.append(Judged(runs[name], baseline, verdict))
-    return judged
+    return [Finished(runs[name], baseline) for name in names]
 
 
 def _chosen(ask: Ask) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import open_store, store_option
+
+if TYPE_CHECKING:
+    from harness.cli.pipeline import Finished
 
 
 @click.command("run")
@@ -35,22 +39,47 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
     Exit code 0 ship, 1 optimize, 2 inconclusive, 3 usage error, 4 infrastructure failed or incomplete; of several candidates the
     worst. Whatever stops it, running the same command again continues.
     """
-    from harness.cli import outputs, pipeline
+    wanted = {"html": options["report"], "markdown": options["markdown"], "junit": options["junit"], "json": options["json_path"]}
+    finished = _run(suite, store_dir, expect_hash, concurrency, options)
+    # From here on the store is enough. The suite and its cases are gone before scipy comes: so memory holds only one of them.
+    from harness.cli import judging, outputs
+    from reports import terminal
+
+    codes = []
+    if len(finished) > 1 and any(wanted.values()):
+        click.echo("several candidates: each report's name gets its candidate's", err=True)
+    with open_store(store_dir) as store:
+        for result in finished:
+            run, baseline = result.run, result.baseline
+            verdict = judging.judge(store, run, baseline, *judging.stored_rules(store, run))
+            codes.append(judging.exit_code(verdict))
+            files = {form: _named(path, run.candidate.name, len(finished)) for form, path in wanted.items() if path}
+            files.setdefault("html", outputs.default_path(store, run.suite_name, run.candidate.name, run.id))
+            view = outputs.view_of(store, run.id, baseline.id if baseline else None)
+            outputs.write(view, files)
+            terminal.show(view, path=str(_short(files["html"])))
+    return judging.worst(codes)
+
+
+def _run(
+    path: Path, store_dir: Path, expect_hash: str | None, concurrency: int | None, options: Mapping[str, Any]
+) -> list[Finished]:
+    from harness.cli import pipeline
     from harness.errors import UsageError
     from harness.model import Split
     from harness.suite import load_suite
 
-    loaded = load_suite(suite)
-    if expect_hash and not (len(expect_hash) >= 8 and loaded.hash.startswith(expect_hash)):
+    suite = load_suite(path)
+    if expect_hash and not (len(expect_hash) >= 8 and suite.hash.startswith(expect_hash)):
         raise UsageError(
-            f"the suite's hash is {loaded.hash[:12]}, expected {expect_hash}",
-            where=str(suite),
+            f"the suite's hash is {suite.hash[:12]}, expected {expect_hash}",
+            where=str(path),
             todo="This host has other cases, checks or settings than the one the hash is from: bring both to the same files",
         )
     if concurrency:
-        loaded = replace(loaded, generation=replace(loaded.generation, concurrency=concurrency))
+        suite = replace(suite, generation=replace(suite.generation, concurrency=concurrency))
     ask = pipeline.Ask(
-        suite=loaded,
+        suite=suite,
         candidates=options["candidates"],
         baseline=options["baseline"],
         limit=options["limit"],
@@ -59,23 +88,8 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
         fresh=options["fresh"],
         resume=options["resume"],
     )
-    wanted = {"html": options["report"], "markdown": options["markdown"], "junit": options["junit"], "json": options["json_path"]}
     with open_store(store_dir, create=True) as store:
-        judged = pipeline.run_suite(ask, store)
-        if len(judged) > 1 and any(wanted.values()):
-            click.echo("several candidates: each report's name gets its candidate's", err=True)
-        for result in judged:
-            name = result.run.candidate.name
-            files = {form: _named(path, name, len(judged)) for form, path in wanted.items() if path}
-            files.setdefault("html", outputs.default_path(store, loaded.name, name, result.run.id))
-            view = outputs.view_of(store, result.run.id, result.baseline.id if result.baseline else None)
-            outputs.write(view, files)
-            from reports import terminal
-
-            terminal.show(view, path=str(_short(files["html"])))
-    from harness.cli import judging
-
-    return judging.worst([judging.exit_code(result.verdict) for result in judged])
+        return pipeline.run_suite(ask, store)
 
 
 def _named(path: Path, candidate: str, count: int) -> Path:
