@@ -3,7 +3,7 @@
     python benchmarks/client_cpu.py [--repeat 3]
 
 `harness run` whole, as a process: suite, prompts, requests, numeric check, DuckDB store, verdict, HTML report. ``per_1000`` is
-all of its CPU time at 2,000 samples, divided by 2, with start-up; ``marginal`` what 1,000 samples more cost, from 2,000 to 4,000.
+all of its CPU time at 2,000 samples, divided by 2, with start-up; ``marginal`` what 1,000 samples more cost, from 2,000 to 8,000.
 Beside it, in the same rounds on the same machine: a loop over the openai client alone on its aiohttp transport; it keeps nothing.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import common
 
-SMALL, LARGE = 2_000, 4_000
+SMALL, LARGE = 2_000, 8_000
 DELAY_S = 0.05
 MODES = ("never", "sampled", "always")
 

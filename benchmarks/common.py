@@ -1,7 +1,7 @@
 """What the benchmarks share: the stub, a suite of sums, and a command measured from outside.
 
-Little is imported here: on Linux a child's peak memory is at least that of the process that started it. DuckDB, which the check of
-a run's denominator loads, makes that some 75 MB, half of the smallest run's.
+Little is imported here: on Linux a child's peak memory is at least that of the process that started it. DuckDB, which the check
+of a run's denominator loads, makes that some 75 MB, half of the smallest run's.
 """
 
 from __future__ import annotations
