@@ -208,3 +208,20 @@ def test_compare_of_stored_runs_prints_the_same_object(store: Path, capsys: pyte
     assert compared == {key: explained[key] for key in compared}
     assert run(["compare", "cand", "base", "--store", str(store)]) == 0
     assert "SHIP" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_exported_runs_compare_as_the_runs_do(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("capabilities: {math: {role: target}, v1.0 dates: {role: protected, margin: 0.1}}")
+    files = [str(tmp_path / f"{name}{ending}") for name in ("cand", "base")]
+    for name, file in zip(("cand", "base"), files, strict=True):
+        assert run(["export", name, file, "--store", str(store)]) == 0
+    assert run(["compare", "cand", "base", "--store", str(store), "--json"]) == 0
+    of_runs = json.loads(capsys.readouterr().out.split("\n")[-2])
+    assert run(["compare", *files, "--gate", str(gate), "--json"]) == 0
+    of_files = json.loads(capsys.readouterr().out)
+    for key in ("outcome", "reasons", "claims", "comparisons", "seesaws", "ledgers", "gate"):
+        assert of_files[key] == of_runs[key], key
