@@ -76,6 +76,10 @@ def _show(source: FileSource, files: Mapping[str, Path]) -> None:
     for who, rows in zip(names, left, strict=True):
         if rows:
             click.echo(f"{rows:,} rows of the {who}'s file are of the dev split and decide nothing")
+    compared = source.verdicts.comparisons
+    fixed, broken = sum(len(c.fixed) for c in compared), sum(len(c.broken) for c in compared)
+    paired = sum(c.n_paired for c in compared)
+    click.echo(f"flips: {fixed:,} fixed (fail to pass), {broken:,} broken (pass to fail) of {paired:,} paired cases")
     terminal.show(_view(replace(source, brief=True)), path=str(files.get("html", "")))
 
 
