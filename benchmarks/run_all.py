@@ -20,6 +20,7 @@ from typing import Any
 
 import client_cpu
 import common
+import compare
 import memory
 import resume
 import startup
@@ -27,6 +28,7 @@ import startup
 RESULTS = common.HERE / "results"
 BENCHMARKS: dict[str, Callable[[int], dict[str, Any]]] = {
     "client_cpu": client_cpu.measure,
+    "compare": compare.measure,
     "memory": memory.measure,
     "resume": resume.measure,
     "startup": lambda repeat: startup.measure(max(10, repeat)),
@@ -67,6 +69,9 @@ def rows(found: dict[str, Any]) -> Iterator[Row]:
     for samples, figure in found.get("resume", {}).get("rescored", {}).items():
         what = f"a changed check, {int(samples):,} stored answers"
         yield what, f"{figure['requests']} requests, {figure['cpu_s']:.1f} s CPU, {figure['wall_s']:.1f} s"
+    for what, figure in found.get("compare", {}).items():
+        times = f"{figure['wall_s']:.2f} s ({figure['cpu_s']:.2f} s CPU), {figure['peak_mb']} MB"
+        yield f"`harness compare` of two files, {compare.CAPABILITIES} capabilities, {what}", times
     for command, figure in found.get("startup", {}).items():
         yield f"`{command}`", f"{figure['wall_s']:.2f} s ({figure['cpu_s']:.2f} s CPU)"
 

@@ -148,6 +148,7 @@ def _parse(data: bytes, names: Sequence[str], unexpected: str) -> pa.Table:
         pa.BufferReader(data),
         read_options=pyarrow.json.ReadOptions(block_size=_BLOCK),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
+        memory_pool=pa.system_memory_pool(),  # the default one gives pages back so eagerly that faulting them in takes a second
     )
 
 
