@@ -4,11 +4,15 @@ A case's score is the mean over its samples. It counts only when every planned s
 that happened to work would favour whoever fails on the hard ones, so a case with a sample missing is missing. Missing cases do
 not pair; ``worst`` repeats the comparison with each missing candidate score 0 and each missing baseline score 1.
 
+A sequential gate compares what was asked: each capability's cases in their random order (``turn``) up to the first that was not
+asked, by evidence that holds whenever the asking stops (harness.statistics.sequential).
+
 ``compare_columns`` does the work on whole columns; ``compare_runs`` is the same for ScoreRows.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -30,8 +34,10 @@ from harness.model import (
     Split,
 )
 from harness.statistics import cases_to_decide, claims_of, compare_paired
+from harness.statistics.sequential import ThresholdSequence, compare_sequential
 
 NO_BASELINE = "no baseline"
+DECIDED = "decided"  # why a sequential run skips: nothing more had to be asked
 PASS_MARK = 0.5  # a score without a verdict of its own passes from here; so does a case when this share of its samples pass
 
 
@@ -50,7 +56,7 @@ class _Side:
     """One run's cases, all arrays (cases,). mean is NaN where a sample is missing, cluster -1 where a case stands alone.
 
     planned: the run has the case. passes: at least PASS_MARK of the samples pass. fails_once: some scored sample does not.
-    first: the first row of the case, whatever stands there for a case that is not planned.
+    first: the first row of the case, whatever stands there for a case that is not planned. skipped: some sample was not asked.
     """
 
     planned: NDArray[np.bool_]
@@ -61,6 +67,7 @@ class _Side:
     must_pass: NDArray[np.bool_]
     cluster: NDArray[np.int64]
     first: NDArray[np.int64]
+    skipped: NDArray[np.bool_]
 
     @staticmethod
     def of(cases: CaseTable, rows: ScoreColumns) -> _Side:
@@ -86,6 +93,7 @@ class _Side:
             must_pass=np.bincount(at[rows.must_pass], minlength=size) > 0,
             cluster=np.where(planned, cluster, -1),
             first=first,
+            skipped=np.bincount(at[rows.skipped], minlength=size) > 0,
         )
 
     def take(self, at: NDArray[np.int64]) -> _Side:
@@ -101,7 +109,11 @@ def _refuse_duplicates(cases: CaseTable, rows: ScoreColumns) -> None:
         unique = int(np.bincount(rows.case).max()) == 1
         keys = rows.case
     else:
-        keys = rows.case * width + (rows.sample - low)
+        sample = rows.sample - low
+        if width > 2**30:  # numbers without sense, such as timestamps: the product must not overflow
+            distinct, sample = np.unique(rows.sample, return_inverse=True)
+            width = len(distinct)
+        keys = rows.case * width + sample
         unique = len(np.unique(keys)) == len(keys)
     if unique:
         return
@@ -127,6 +139,12 @@ def _refuse_bad_scores(cases: CaseTable, rows: ScoreColumns) -> None:
 def _case(cases: CaseTable, rows: ScoreColumns, row: int) -> str:
     case = int(rows.case[row])
     return f"case {cases.name(case)} of {cases.capabilities[cases.capability[case]]!r}"
+
+
+def turn(case_id: str) -> bytes:
+    """A case's place in the random order of a sequential run: sort by it. Seeded by a constant, so that every run, process and
+    host has the same order, and independent of the case's content."""
+    return hashlib.blake2b(case_id.encode("utf-8", "surrogatepass"), digest_size=16, person=b"sequential order").digest()
 
 
 def compare_runs(
@@ -188,16 +206,25 @@ def facts(
 
 
 def column_facts(
-    cases: CaseTable, candidate: ScoreColumns, baseline: ScoreColumns | None = None, *, only: Collection[str] | None = None
+    cases: CaseTable,
+    candidate: ScoreColumns,
+    baseline: ScoreColumns | None = None,
+    *,
+    only: Collection[str] | None = None,
+    sequential: bool = False,
 ) -> RunFacts:
-    """The same of columns. only: the capabilities whose case means are wanted (those with a floor); None: of all."""
+    """The same of columns. only: the capabilities whose case means are wanted (those with a floor); None: of all.
+    sequential: only the cases that were asked in their turn."""
     side = _Side.of(cases, candidate)
+    skipped = side.skipped if baseline is None else side.skipped | _Side.of(cases, baseline).skipped
     scores: dict[str, tuple[float, ...]] = {}
     clusters: dict[str, tuple[str | None, ...]] = {}
     for code, name in enumerate(cases.capabilities):
         if only is not None and name not in only:
             continue
         at = np.flatnonzero((cases.capability == code) & side.planned)
+        if sequential:
+            at = at[_asked_in_turn(cases, at, skipped[at])]
         if not at.size:
             continue
         kept = at[side.complete[at]]
@@ -278,10 +305,11 @@ def _refuse_different(pair: _Pair) -> None:
         )
 
 
-def _compare(pair: _Pair, policy: Policy, gate: Gate) -> CapabilityComparison:
-    if len(pair.sides) > 1:
-        _refuse_different(pair)
-    a = pair.sides[0]
+def _compare(planned: _Pair, policy: Policy, gate: Gate) -> CapabilityComparison:
+    if len(planned.sides) > 1:
+        _refuse_different(planned)
+    pair = _in_turn(planned) if gate.sequential else planned
+    a, everyone = pair.sides[0], planned.sides[0]
     comparison = CapabilityComparison(
         capability=pair.name,
         role=policy.role,
@@ -290,15 +318,64 @@ def _compare(pair: _Pair, policy: Policy, gate: Gate) -> CapabilityComparison:
         baseline_mean=None,
         paired=None,
         claims=(Claim.UNDECIDED,),
-        n_planned=len(pair.at),
+        n_planned=len(planned.at),
         missing_candidate=int(np.count_nonzero(~a.complete)),
-        must_pass_failed=pair.ids(a.must_pass & a.fails_once),
-        must_pass_missing=pair.ids(a.must_pass & ~a.fails_once & ~a.complete),
-        reason="" if pair.at.size else "no cases planned",
+        must_pass_failed=planned.ids(everyone.must_pass & everyone.fails_once),
+        must_pass_missing=planned.ids(everyone.must_pass & ~everyone.fails_once & ~everyone.complete),
+        reason="" if planned.at.size else "no cases planned",
     )
     if len(pair.sides) == 1:
         return replace(comparison, reason=comparison.reason or NO_BASELINE)
     return _with_baseline(comparison, policy, pair, gate)
+
+
+def _asked_in_turn(cases: CaseTable, at: NDArray[np.int64], skipped: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Positions over ``at`` in the random order, up to the first case that was skipped (in any run): what a sequence has seen.
+
+    Cases answered behind it (must-pass ones are asked first) are no random sample, and are no evidence about a mean.
+    """
+    turns = [turn(case_id) for case_id in cases.ids.take(at)]
+    order = np.array(sorted(range(len(turns)), key=turns.__getitem__), dtype=np.int64)
+    ends = np.flatnonzero(skipped[order])
+    return order[: int(ends[0])] if ends.size else order
+
+
+def _in_turn(pair: _Pair) -> _Pair:
+    """The asked cases in their order. DataError when cases share a cluster: a sequence needs independent ones."""
+    known = pair.sides[0].cluster[pair.sides[0].cluster >= 0]
+    if len(np.unique(known)) < len(known):
+        raise DataError(
+            f"cases of {pair.name!r} share clusters, and a sequential gate needs independent cases",
+            todo="Set gate.sequential: false, or keep one case of each cluster",
+        )
+    seen = _asked_in_turn(pair.cases, pair.at, np.logical_or.reduce([side.skipped for side in pair.sides]))
+    return _Pair(pair.name, pair.cases, pair.at[seen], [side.take(seen) for side in pair.sides], pair.runs)
+
+
+def evidence_sequences(
+    candidate_rows: Iterable[ScoreRow],
+    baseline_rows: Iterable[ScoreRow],
+    capabilities: Mapping[str, Policy],
+    gate: Gate,
+    *,
+    split: Split = Split.GATE,
+) -> dict[str, ThresholdSequence]:
+    """Each capability's evidence, case by case: about -margin, for a target about the gain it needs. What a report draws."""
+    cases, (ours, theirs) = of_rows(candidate_rows, baseline_rows, split=split)
+    sides = [_Side.of(cases, ours), _Side.of(cases, theirs)]
+    found = {}
+    for name, policy in capabilities.items():
+        at = (
+            np.flatnonzero(cases.capability == cases.capabilities.index(name)) if name in cases.capabilities else np.zeros(0, int)
+        )
+        pair = _in_turn(_Pair(name, cases, at, [side.take(at) for side in sides], [ours, theirs]))
+        a, b = pair.sides
+        both = a.complete & b.complete
+        is_target = policy.role is Role.TARGET
+        sequence = ThresholdSequence(gate.min_gain if is_target else -policy.margin, gate.alpha)
+        sequence.update(a.mean[both] - b.mean[both])
+        found[name] = sequence
+    return found
 
 
 def _with_baseline(comparison: CapabilityComparison, policy: Policy, pair: _Pair, gate: Gate) -> CapabilityComparison:
@@ -308,6 +385,8 @@ def _with_baseline(comparison: CapabilityComparison, policy: Policy, pair: _Pair
     gain = gate.min_gain if policy.role is Role.TARGET else 0.0
 
     def paired(x: NDArray[np.float64], y: NDArray[np.float64], keep: NDArray[np.bool_]) -> PairedComparison:
+        if gate.sequential:
+            return compare_sequential(x[keep] - y[keep], margin=policy.margin, alpha=gate.alpha, gain=gain)
         return compare_paired(
             x[keep],
             y[keep],

@@ -84,7 +84,10 @@ def run(args: list[str] | None = None) -> int:
         error.show()
         return 3
     except HarnessError as error:
-        click.echo(f"error: {error.line()}" if "\n" not in error.line() else error.line(), err=True)
+        from reports.text import visible  # what a file or a model wrote into the message must not steer the terminal
+
+        line = visible(error.line())
+        click.echo(f"error: {line}" if "\n" not in line else line, err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: what was done is stored; running the same command again continues it", err=True)

@@ -416,3 +416,20 @@ def test_numbers_as_ids_are_text_and_the_slow_reader_takes_over(tmp_path: Path, 
     theirs = [{"case_id": str(i), "capability": "7", "score": 1.0} for i in range(30)]
     assert compare(tmp_path, ours, theirs, "--json", gate="default: {margin: 0.3}") == 0
     assert found(capsys)["claims"] == {"7": ["not worse", "equivalent"]}
+
+
+def test_an_id_cannot_steer_the_terminal_through_an_error(tmp_path: Path, capsys: Any) -> None:
+    row = {"case_id": "\x1b[2J\u202ec0", "capability": "math", "score": 1}
+    assert compare(tmp_path, [row, row], GOOD) == 3
+    err = capsys.readouterr().err
+    assert "a.jsonl:2: case \u241b[2J" in err
+    assert "\x1b" not in err
+    assert "\u202e" not in err
+
+
+def test_samples_may_be_any_whole_numbers(tmp_path: Path, capsys: Any) -> None:
+    ours = [{"case_id": f"c{i}", "score": 1, "run_index": s} for i in range(40) for s in (0, 2**61, 2**62 - 1)]
+    assert compare(tmp_path, ours, ours, "--json", gate="default: {margin: 0.2}") == 0
+    assert found(capsys)["comparisons"][0]["n_paired"] == 40
+    assert compare(tmp_path, [*ours, ours[-1]], ours) == 3
+    assert f"a.jsonl:121: case c39 of 'all' has sample {2**62 - 1} twice" in capsys.readouterr().err
