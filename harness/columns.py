@@ -18,6 +18,7 @@ from harness.model import ItemStatus, Ledger, ScoreRow, Split
 
 STATUSES = tuple(ItemStatus)
 _SCORED = STATUSES.index(ItemStatus.SCORED)
+_SKIPPED = STATUSES.index(ItemStatus.SKIPPED)
 
 
 class Names(Protocol):
@@ -84,6 +85,10 @@ class ScoreColumns:
     @property
     def scored(self) -> NDArray[np.bool_]:
         return self.status == _SCORED
+
+    @property
+    def skipped(self) -> NDArray[np.bool_]:
+        return self.status == _SKIPPED
 
     def ledger(self) -> Ledger:
         """The closed denominator of these rows."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from harness.comparison import NO_BASELINE
+from harness.comparison import DECIDED, NO_BASELINE
 from harness.errors import UsageError
 from harness.hardgates import floors, latency, must_pass
 from harness.model import (
@@ -42,7 +42,7 @@ def decide(comparisons: Iterable[CapabilityComparison], gate: Gate, facts: RunFa
     broken = list(_infrastructure(facts, gate)) if facts else []
     reasons = [
         *broken,
-        *_completeness(compared, facts),
+        *_completeness(compared, gate, facts),
         *_protected(compared, gate),
         *_targets(compared, gate),
         *must_pass(compared),
@@ -102,15 +102,21 @@ def _infrastructure(facts: RunFacts, gate: Gate) -> Iterator[Reason]:
             counted = ledger.scored + ledger.n_unscored + ledger.n_errored + ledger.n_skipped
             text = f"the {side}'s books do not close: {ledger.planned} planned, {counted} accounted for"
             yield Reason("ledger-open", text, blocks=Outcome.INCONCLUSIVE)
-        if ledger.planned and ledger.n_errored / ledger.planned > gate.max_error_rate:
+        asked = ledger.planned - _spared(ledger, gate)
+        if asked and ledger.n_errored / asked > gate.max_error_rate:
             text = (
-                f"{ledger.n_errored} of {ledger.planned} requests to the {side} failed ({_causes(ledger.errored)}), "
+                f"{ledger.n_errored} of {asked} requests to the {side} failed ({_causes(ledger.errored)}), "
                 f"more than the {gate.max_error_rate:.1%} this gate allows: mend the serving and run again"
             )
             yield Reason("error-budget", text, blocks=Outcome.INCONCLUSIVE)
 
 
-def _completeness(comparisons: Sequence[CapabilityComparison], facts: RunFacts | None) -> Iterator[Reason]:
+def _spared(ledger: Ledger, gate: Gate) -> int:
+    """Requests that a sequential run left out because nothing depended on them any more: neither missing nor asked."""
+    return ledger.skipped.get(DECIDED, 0) if gate.sequential else 0
+
+
+def _completeness(comparisons: Sequence[CapabilityComparison], gate: Gate, facts: RunFacts | None) -> Iterator[Reason]:
     """What keeps any verdict from being a SHIP before scores are looked at."""
     inconclusive = Outcome.INCONCLUSIVE
     if (facts is not None and facts.candidate.planned == 0) or (comparisons and not any(c.n_planned for c in comparisons)):
@@ -126,8 +132,8 @@ def _completeness(comparisons: Sequence[CapabilityComparison], facts: RunFacts |
     if facts.partial:
         why = facts.partial_reason or "limited, filtered or interrupted"
         yield Reason("partial", f"the run is partial ({why}), and a partial run never ships", blocks=inconclusive)
-    elif facts.candidate.n_skipped:
-        text = f"{facts.candidate.n_skipped} of {facts.candidate.planned} planned requests were never made: run again to finish"
+    elif skipped := facts.candidate.n_skipped - _spared(facts.candidate, gate):
+        text = f"{skipped} of {facts.candidate.planned} planned requests were never made: run again to finish"
         yield Reason("partial", text, blocks=inconclusive)
 
 
@@ -204,9 +210,10 @@ def _p_gain(paired: PairedComparison | None, gain: float) -> float:
 
 
 def _unscored_budget(ledger: Ledger, gate: Gate) -> Iterator[Reason]:
-    if ledger.planned and ledger.n_unscored / ledger.planned > gate.max_unscored_rate:
+    asked = ledger.planned - _spared(ledger, gate)
+    if asked and ledger.n_unscored / asked > gate.max_unscored_rate:
         text = (
-            f"{ledger.n_unscored} of {ledger.planned} answers could not be scored ({_causes(ledger.unscored)}), "
+            f"{ledger.n_unscored} of {asked} answers could not be scored ({_causes(ledger.unscored)}), "
             f"more than the {gate.max_unscored_rate:.1%} this gate allows"
         )
         yield Reason("unscored-budget", text, blocks=Outcome.OPTIMIZE)

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.model import CapabilityComparison, Floor, Gate, Outcome, Reason, Role, RunFacts
 from harness.statistics import mean_bounds
+from harness.statistics.sequential import anytime_bounds
 
 
 def must_pass(comparisons: Sequence[CapabilityComparison]) -> Iterator[Reason]:
@@ -36,13 +37,13 @@ def floors(comparisons: Sequence[CapabilityComparison], gate: Gate, facts: RunFa
             yield Reason("floor-not-shown", text, floor.capability, Outcome.INCONCLUSIVE)
             continue
         labels = facts.candidate_clusters.get(floor.capability) if facts else None
-        yield _floor(floor, scores, labels, missing.get(floor.capability, 0), gate.alpha)
+        yield _floor(floor, scores, labels, missing.get(floor.capability, 0), gate)
 
 
-def _floor(floor: Floor, scores: tuple[float, ...], labels: Sequence[str | None] | None, missing: int, alpha: float) -> Reason:
-    mean, low, high = _summary(floor, scores, labels, alpha)
+def _floor(floor: Floor, scores: tuple[float, ...], labels: Sequence[str | None] | None, missing: int, gate: Gate) -> Reason:
+    mean, low, high = _summary(floor, scores, labels, gate)
     filled = None if labels is None else (*labels, *(None,) * missing)
-    _, worst, _ = _summary(floor, (*scores, *(0.0,) * missing), filled, alpha)
+    _, worst, _ = _summary(floor, (*scores, *(0.0,) * missing), filled, gate)
     bounds = "" if floor.point else f" [{low:.3f}, {high:.3f}]"
     numbers = f"{floor.capability!r} scores {mean:.3f}{bounds} over {len(scores)} cases, floor {floor.minimum:.3g}"
     if worst >= floor.minimum:
@@ -56,11 +57,14 @@ def _floor(floor: Floor, scores: tuple[float, ...], labels: Sequence[str | None]
 
 
 def _summary(
-    floor: Floor, scores: Sequence[float], labels: Sequence[str | None] | None, alpha: float
+    floor: Floor, scores: Sequence[float], labels: Sequence[str | None] | None, gate: Gate
 ) -> tuple[float, float, float]:
     """Mean, lower and upper bound; for a point floor the bounds are the mean itself."""
     mean = float(np.mean(scores))
-    return (mean, mean, mean) if floor.point else (mean, *mean_bounds(scores, alpha, clusters=labels))
+    if floor.point:
+        return mean, mean, mean
+    bounds = anytime_bounds(scores, gate.alpha) if gate.sequential else mean_bounds(scores, gate.alpha, clusters=labels)
+    return mean, *bounds
 
 
 def latency(gate: Gate, facts: RunFacts | None) -> Iterator[Reason]:

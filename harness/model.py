@@ -307,8 +307,8 @@ class PairedComparison:
     """Candidate minus baseline on paired cases; produced by harness.statistics.compare_paired.
 
     low, high: two one-sided bounds at alpha each, so a (1 - 2 alpha) two-sided interval. p_*: one-sided p-values of the claims
-    (H0 in harness.statistics.paired). method: tango-exact | tango | paired-t | clustered-t | betting | undecided. reason: why undecided
-    or why betting. gain, p_gain: the gain a target needs, and the p-value of H0: delta <= gain.
+    (H0 in harness.statistics.paired). method: tango-exact | tango | paired-t | clustered-t | betting | sequential | undecided.
+    reason: why undecided or why betting. gain, p_gain: the gain a target needs, and the p-value of H0: delta <= gain.
     """
 
     delta: float
@@ -382,6 +382,7 @@ class Gate:
     max_ttft_p95_s: float | None = None
     max_latency_p95_s: float | None = None
     min_clusters: int = 10
+    sequential: bool = False  # cases in random order, asked until decided; evidence by harness.statistics.sequential
 
 
 @dataclass(frozen=True, slots=True)

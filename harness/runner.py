@@ -8,8 +8,9 @@ asks the rest, so memory does not grow with the plan.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -78,9 +79,9 @@ class Plan:
             if not self.capabilities or name in self.capabilities:
                 yield from capability.of(self.split)[: self.limit]
 
-    def requests(self) -> Iterator[Request]:
-        """Every (case, sample), in suite order. Rendered as they are pulled, so that a long plan costs no memory."""
-        for case in self.cases():
+    def requests(self, cases: Iterable[Case] | None = None) -> Iterator[Request]:
+        """Every (case, sample), in suite order, or those of some cases. Rendered as they are pulled: a long plan costs no memory."""
+        for case in self.cases() if cases is None else cases:
             capability = self.suite.capabilities[case.capability]
             messages = render(self.suite.prompt_for(self.candidate.name, case.capability), case)
             for sample in range(capability.samples):
@@ -130,9 +131,17 @@ class DigestedScorer(Scorer, Protocol):
     def digest(self) -> str: ...
 
 
+def _nobody(request: Request, score: Score | None) -> None:
+    """Follows nothing."""
+
+
 @dataclass(slots=True)
-class _Job:
-    """One execution: what its feeder and workers share."""
+class OpenRun:
+    """A run that is open for asking: what its feeder and workers share. Made by open_run.
+
+    follow: told of every answer that comes in, with its score, or None when the request failed; from any thread. done: the
+    (case id, sample) answered and scored before it was opened.
+    """
 
     plan: Plan
     client: Client
@@ -140,12 +149,20 @@ class _Job:
     writer: RunWriter
     watcher: Watcher
     scorer_digest: str
+    concurrency: int
+    health: Callable[[], None] | None = None
+    follow: Callable[[Request, Score | None], None] = _nobody
     tally: Tally = field(default_factory=Tally)
     done: set[tuple[str, int]] = field(default_factory=set)
+
+    async def work(self, requests: Iterable[Request], size: int) -> None:
+        """Ask these requests, or take their answers from the store; may be called again. Raises what stopped it."""
+        await _work(self, requests, min(self.concurrency, size))
 
     def judge(self, request: Request, response: Response) -> None:
         score: Score = self.scorers[request.case.capability].score(request.case, response)
         self.writer.add_score(request, response, score, self.scorer_digest)
+        self.follow(request, score)
 
     async def ask(self, request: Request) -> None:
         response = await self.client.ask(request)
@@ -156,6 +173,7 @@ class _Job:
             self.judge(request, response)
         else:
             self.tally.errored += 1
+            self.follow(request, None)
         self.watcher.advance(cached=False, errored=response.error is not None)
 
     def unanswered(self, batch: Sequence[Request]) -> list[Request]:
@@ -181,16 +199,16 @@ def scorers_digest(scorers: Mapping[str, DigestedScorer]) -> str:
     return digest_of({name: scorer.digest for name, scorer in scorers.items()})
 
 
-async def _feed(job: _Job, queue: asyncio.Queue[Request | None], workers: int) -> None:
-    requests = job.plan.requests()
-    while batch := list(islice(requests, LOOKUP)):
+async def _feed(job: OpenRun, requests: Iterable[Request], queue: asyncio.Queue[Request | None], workers: int) -> None:
+    rest = iter(requests)
+    while batch := list(islice(rest, LOOKUP)):
         for request in await asyncio.to_thread(job.unanswered, batch):
             await queue.put(request)
     for _ in range(workers):
         await queue.put(None)
 
 
-async def _ask_all(job: _Job, queue: asyncio.Queue[Request | None]) -> None:
+async def _ask_all(job: OpenRun, queue: asyncio.Queue[Request | None]) -> None:
     while (request := await queue.get()) is not None:
         await job.ask(request)
 
@@ -201,13 +219,12 @@ async def _watch(health: Callable[[], None]) -> None:
         await asyncio.sleep(HEALTH_EVERY_S)
 
 
-async def _work(job: _Job, workers: int, health: Callable[[], None] | None) -> None:
+async def _work(job: OpenRun, requests: Iterable[Request], workers: int) -> None:
     """Feed the workers until all is asked; the first trouble (server dead, disk full, a bug) ends them all and is raised."""
-    job.done = await asyncio.to_thread(job.writer.done, job.scorer_digest)
     queue: asyncio.Queue[Request | None] = asyncio.Queue(maxsize=2 * workers)
-    needed = [asyncio.create_task(_feed(job, queue, workers))]
+    needed = [asyncio.create_task(_feed(job, requests, queue, workers))]
     needed += [asyncio.create_task(_ask_all(job, queue)) for _ in range(workers)]
-    tasks = [*needed, asyncio.create_task(_watch(health))] if health else needed
+    tasks = [*needed, asyncio.create_task(_watch(job.health))] if job.health else needed
     try:
         while not all(task.done() for task in needed):
             finished, _ = await asyncio.wait([t for t in tasks if not t.done()], return_when=asyncio.FIRST_COMPLETED)
@@ -217,6 +234,51 @@ async def _work(job: _Job, workers: int, health: Callable[[], None] | None) -> N
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def open_run(
+    plan: Plan,
+    client: Client,
+    scorers: Mapping[str, DigestedScorer],
+    store: Store,
+    *,
+    watcher: Watcher,
+    provenance: Mapping[str, Any],
+    concurrency: int,
+    health: Callable[[], None] | None = None,
+    server_figures: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+) -> AsyncIterator[OpenRun]:
+    """Begin or continue the plan's run; when the block is left, end it: complete (or partial), and interrupted by an exception.
+
+    health() is called twice a second while it works and raises when the server is gone. server_figures() is read at the end.
+    """
+    check_plan(plan)
+    record = RunRecord(
+        id=plan.run_id,
+        suite_name=plan.suite.name,
+        suite_hash=plan.suite.hash,
+        candidate=plan.candidate,
+        status="running",
+        plan=plan.settings() | {"partial_reason": plan.partial_reason, "size": plan.size},
+        started_at=time.time(),
+        provenance=dict(provenance),
+    )
+    writer = store.begin_run(record, plan.suite.source_text, policy(plan.suite), plan.requests())
+    job = OpenRun(plan, client, scorers, writer, watcher, scorers_digest(scorers), concurrency, health)
+    started, status = time.monotonic(), "interrupted"
+    figures: dict[str, Any] = {}
+    try:
+        job.done = await asyncio.to_thread(writer.done, job.scorer_digest)
+        yield job
+        status = "partial" if plan.partial_reason else "complete"
+        figures = dict(await server_figures()) if server_figures else {}
+    except HarnessError as error:
+        job.tally.stopped = error.what
+        raise
+    finally:
+        job.tally.seconds = time.monotonic() - started
+        writer.finish(status, {**provenance, "work": job.tally.as_dict(), "server": figures})
 
 
 async def execute(
@@ -234,37 +296,25 @@ async def execute(
     """Begin or continue the plan's run and bring it as far as it will go; return its record.
 
     Raises what stopped it (ServeError, StoreError, asyncio.CancelledError on Ctrl-C) after marking the run interrupted, so that
-    the same call continues it. health() is called twice a second and raises when the server is gone. server_figures() is read
-    at the end.
+    the same call continues it. For health and server_figures see open_run.
     """
-    check_plan(plan)
-    size = plan.size
-    record = RunRecord(
-        id=plan.run_id,
-        suite_name=plan.suite.name,
-        suite_hash=plan.suite.hash,
-        candidate=plan.candidate,
-        status="running",
-        plan=plan.settings() | {"partial_reason": plan.partial_reason, "size": size},
-        started_at=time.time(),
-        provenance=dict(provenance),
+    opened = open_run(
+        plan,
+        client,
+        scorers,
+        store,
+        watcher=watcher,
+        provenance=provenance,
+        concurrency=concurrency,
+        health=health,
+        server_figures=server_figures,
     )
-    writer = store.begin_run(record, plan.suite.source_text, policy(plan.suite), plan.requests())
-    job = _Job(plan, client, scorers, writer, watcher, scorers_digest(scorers))
-    watcher.begin(plan.candidate.name, size)
-    started, status = time.monotonic(), "interrupted"
-    figures: dict[str, Any] = {}
-    try:
-        await _work(job, min(concurrency, size), health)
-        status = "partial" if plan.partial_reason else "complete"
-        figures = dict(await server_figures()) if server_figures else {}
-    except HarnessError as error:
-        job.tally.stopped = error.what
-        raise
-    finally:
-        watcher.end()
-        job.tally.seconds = time.monotonic() - started
-        writer.finish(status, {**provenance, "work": job.tally.as_dict(), "server": figures})
+    async with opened as job:
+        watcher.begin(plan.candidate.name, plan.size)
+        try:
+            await job.work(plan.requests(), plan.size)
+        finally:
+            watcher.end()
     return store.run(plan.run_id)
 
 

@@ -71,7 +71,7 @@ def weigh(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: 
     times = store.latencies(candidate.id)
     partial = "; ".join(filter(None, (_partial("candidate", candidate), _partial("baseline", baseline))))
     seen = replace(
-        column_facts(cases, ours, theirs),
+        column_facts(cases, ours, theirs, sequential=gate.sequential),
         partial=bool(partial),
         partial_reason=partial,
         ttft_p95_s=times.ttft_p95_s,

@@ -37,6 +37,7 @@ from scipy.optimize import brentq
 
 from harness.errors import DataError, UsageError
 from harness.model import PairedComparison
+from harness.statistics.betting import Bets
 
 NOT_WORSE, HARMED = "not_worse", "harmed"
 REACHED, NOT_REACHED = "reached", "not_reached"
@@ -239,6 +240,14 @@ def compare_sequential(differences: ArrayLike, *, margin: float, alpha: float = 
         gain=gain,
         p_gain=_p_above(values, gain) if gain else p_improved,
     )
+
+
+def anytime_bounds(values: ArrayLike, alpha: float) -> tuple[float, float]:
+    """Lower and upper bound, each at alpha, of the mean of values in [0, 1]; they hold whenever the asking stopped."""
+    array = np.asarray(values, dtype=float)
+    if not array.size:
+        return 0.0, 1.0
+    return Bets.on(array).lower_bound(alpha), 1.0 - Bets.on(1.0 - array).lower_bound(alpha)
 
 
 def _largest(differences: Array, threshold: float) -> float:

@@ -22,11 +22,19 @@ def suite_hash(spec: SuiteFile, capabilities: Mapping[str, Capability], prompts:
         "format": FORMAT,
         "suite": spec.suite,
         "version": spec.version,
-        "gate": asdict(gate),
+        "gate": _gate(gate),
         "judges": _public(spec.judges),
         "capabilities": {name: _capability(item, prompts[name]) for name, item in capabilities.items()},
     }
     return digest_of(content)
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    """All of it; what was added later counts only where it is used, so that older suites keep their hash."""
+    content = asdict(gate)
+    if not gate.sequential:
+        del content["sequential"]
+    return content
 
 
 def _capability(item: Capability, prompt: Prompt) -> dict[str, Any]:

@@ -230,6 +230,7 @@ def gate_of(spec: GateFile) -> Gate:
         max_ttft_p95_s=spec.max_ttft_p95,
         max_latency_p95_s=spec.max_latency_p95,
         min_clusters=spec.min_clusters,
+        sequential=spec.sequential,
     )
 
 

@@ -182,6 +182,9 @@ class GateFile(FileModel):
     max_ttft_p95: float | None = Field(default=None, gt=0, description="Seconds to the first token, 95th percentile.")
     max_latency_p95: float | None = Field(default=None, gt=0, description="Seconds per answer, 95th percentile.")
     min_clusters: int = Field(default=10, ge=2, description="Fewer clusters than that decide nothing.")
+    sequential: bool = Field(
+        default=False, description="Ask cases in random order, and no more of a capability, then of the run, than decides it."
+    )
 
 
 class ServeSpec(FileModel):
