@@ -3,14 +3,10 @@
 A row is {"case_id", "capability", "score"} and, where there is more to say, "passed", "sample" (or "run_index"), "status",
 "reason", "cluster", "split"; other keys are left alone. That covers ``harness export --kind scores`` and the rows {case_id, score
 or passed, run_index} of small gates. A row without a score says why (status, reason); only rows of the split ``gate`` take part.
-
-pyarrow reads a file whole in compiled code. Whatever it does not read exactly as expected (a wrong type, a broken line, two
-objects on one line) is read again by harness.rows, slowly, which either knows what it means or says which lines are wrong.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,29 +22,13 @@ from numpy.typing import NDArray
 from harness.columns import STATUSES, CaseTable, ScoreColumns
 from harness.errors import DataError, Fault, SuiteError
 from harness.model import ItemStatus, Split
-from harness.rows import BadRow, file_trouble, read_rows
+from harness.rows import BadRow, read_rows
+from harness.scoretables import FIELDS, MAX_FAULTS, NUMBER, TEXT, WHOLE, read_table
 
-ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-MAX_FAULTS = 20
 ONLY = "all"  # the capability of files that name none
 
-_TEXT, _NUMBER, _WHOLE, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-_FIELDS: dict[str, pa.DataType] = {
-    "case_id": _TEXT,
-    "capability": _TEXT,
-    "score": _NUMBER,
-    "passed": _FLAG,
-    "sample": _WHOLE,
-    "run_index": _WHOLE,
-    "status": _TEXT,
-    "reason": _TEXT,
-    "cluster": _TEXT,
-    "split": _TEXT,
-}
-_SCHEMA = pa.schema(list(_FIELDS.items()))
 _SCORED, _UNSCORED = STATUSES.index(ItemStatus.SCORED), STATUSES.index(ItemStatus.UNSCORED)
 _GATE = tuple(Split).index(Split.GATE)
-_BLOCK = 1 << 20  # bytes that a thread parses at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +56,7 @@ def read_scores(candidate: Path, baseline: Path) -> ScoreFiles:
     that differ are the comparison's to find.
     """
     with ThreadPoolExecutor(2) as pool:  # nearly all of it is compiled code that runs beside other threads
-        runs = list(pool.map(lambda path: _gate_rows(_checked(path, _read(path))), (candidate, baseline)))
+        runs = list(pool.map(lambda path: _gate_rows(_checked(path, read_table(path))), (candidate, baseline)))
     ids, names, clusters = (_number([run.texts[name] for run in runs]) for name in ("case_id", "capability", "cluster"))
     table, numbers = _number_cases(ids, names, clusters.names)
     ours, theirs = (_columns(run, numbers[i], clusters.codes[i]) for i, run in enumerate(runs))
@@ -108,153 +88,6 @@ class _Run:
         return _line(self.path, row if self.rows is None else int(self.rows[row]))
 
 
-# -- reading ---------------------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> pa.Table:
-    """The file as a table of _SCHEMA, row by row as in the file."""
-    if trouble := file_trouble(path):
-        raise SuiteError([Fault(str(path), trouble, "give two score files, or two runs")])
-    fast = {".jsonl": _fast_json, ".ndjson": _fast_json, ".csv": _fast_csv, ".tsv": _fast_csv, ".parquet": _fast_parquet}
-    reader = fast.get(path.suffix.lower())
-    try:
-        table = reader(path) if reader else None
-        if table is not None:
-            table.validate(full=True)  # UTF-8 above all
-            return table
-    except (pa.ArrowException, OSError, ValueError):
-        pass  # the slow reader knows what is wrong, or that nothing is
-    return _slow(path)
-
-
-def _fast_json(path: Path) -> pa.Table | None:
-    """None when lines and objects differ in number. Keys that no row has cost time, so the first line's are tried first."""
-    data = path.read_bytes()
-    lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data.strip()))
-    try:
-        first = set(json.loads(data.split(b"\n", 1)[0]))
-        table = _parse(data, [name for name in _FIELDS if name in first], "error") if first <= _FIELDS.keys() else None
-    except (pa.ArrowException, ValueError, TypeError):
-        table = None
-    table = table or _parse(data, list(_FIELDS), "ignore")
-    return _filled(table) if table.num_rows == lines else None
-
-
-def _parse(data: bytes, names: Sequence[str], unexpected: str) -> pa.Table:
-    import pyarrow.json
-
-    schema = pa.schema([(name, _FIELDS[name]) for name in names])
-    return pyarrow.json.read_json(
-        pa.BufferReader(data),
-        read_options=pyarrow.json.ReadOptions(block_size=_BLOCK),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
-        memory_pool=pa.system_memory_pool(),  # the default one gives pages back so eagerly that faulting them in takes a second
-    )
-
-
-def _filled(table: pa.Table) -> pa.Table:
-    """The table with all columns of _SCHEMA, those that are not there all null."""
-    given = set(table.column_names)
-    columns = [table[n] if n in given else pa.chunked_array([pa.nulls(table.num_rows, k)]) for n, k in _FIELDS.items()]
-    return pa.Table.from_arrays(columns, names=list(_FIELDS)).cast(_SCHEMA)
-
-
-def _fast_csv(path: Path) -> pa.Table:
-    import pyarrow.csv
-
-    return pyarrow.csv.read_csv(
-        path,
-        parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=_SCHEMA,
-            include_columns=_SCHEMA.names,
-            include_missing_columns=True,
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
-    ).cast(_SCHEMA)
-
-
-def _fast_parquet(path: Path) -> pa.Table | None:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        given = set(file.schema_arrow.names)
-        table = file.read([name for name in _SCHEMA.names if name in given])
-    if "score" in given and pa.types.is_boolean(table.schema.field("score").type):
-        return None
-    return _filled(table)
-
-
-def _slow(path: Path) -> pa.Table:
-    """Row by row, saying what is wrong with which line."""
-    columns: dict[str, list[Any]] = {name: [] for name in _FIELDS}
-    faults: list[Fault] = []
-    is_text = path.suffix.lower() in (".csv", ".tsv")
-    for row in read_rows(path):
-        if isinstance(row, BadRow):
-            faults.append(Fault(f"{path}:{row.line}" if row.line else str(path), row.what, row.todo))
-        else:
-            line, values = row
-            for name, kind in _FIELDS.items():
-                try:
-                    columns[name].append(_value(values.get(name), kind, is_text))
-                except (ValueError, OverflowError) as error:
-                    faults.append(Fault(f"{path}:{line}", f"{name}: {error}"))
-        if len(faults) >= MAX_FAULTS:
-            break
-    if faults:
-        raise SuiteError(faults)
-    return pa.table({name: pa.array(columns[name], kind) for name, kind in _FIELDS.items()})
-
-
-def _value(value: Any, kind: pa.DataType, is_text: bool) -> Any:
-    """One cell as its column's kind; ValueError says what it is instead. is_text: a CSV's cells, which are all text."""
-    if value is None:
-        return None
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-    if kind is _TEXT:
-        if isinstance(value, str):
-            if not value.isascii():
-                _refuse_half_characters(value)
-            return value
-        if is_whole:
-            return str(value)
-        raise ValueError(f"must be text, and is {shown}")
-    if kind is _NUMBER:
-        if is_whole or isinstance(value, float) or (is_text and _is_number(value)):
-            return float(value)
-        raise ValueError(f"must be a number in [0, 1], and is {shown}")
-    if kind is _WHOLE:
-        if is_whole or (is_text and value.strip().lstrip("-").isdecimal()):
-            number = int(value)
-            if abs(number) < 2**62:
-                return number
-        raise ValueError(f"must be a whole number, and is {shown}")
-    flags = {"true": True, "1": True, "false": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() in flags and (is_text or is_whole):
-        return flags[str(value).lower()]
-    raise ValueError(f"must be true or false, and is {shown}")
-
-
-def _refuse_half_characters(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair, which is no text") from None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 # -- what a row must be ----------------------------------------------------------------------------------------------------------
 
 
@@ -266,15 +99,15 @@ def _checked(path: Path, table: pa.Table) -> _Run:
     size = table.num_rows
     if size == 0:
         raise SuiteError([Fault(str(path), "is empty: it has no score rows", "give one row for each case")])
-    given = {name for name in _FIELDS if table[name].null_count < size}
+    given = {name for name in FIELDS if table[name].null_count < size}
     if "case_id" not in given:
         raise SuiteError([Fault(_line(path, 0), "no row has the column 'case_id'", "name the case of each score")])
     if not given & {"score", "passed", "status", "reason"}:
         raise SuiteError([Fault(_line(path, 0), "no row has the column 'score' (or 'passed')", "give each case a score")])
     if "capability" not in given:
-        names = pa.chunked_array([pa.repeat(pa.scalar(ONLY, _TEXT), size)])
+        names = pa.chunked_array([pa.repeat(pa.scalar(ONLY, TEXT), size)])
         table = table.set_column(table.column_names.index("capability"), "capability", names)
-    passed = _numpy(pc.cast(table["passed"], _NUMBER), np.nan)
+    passed = _numpy(pc.cast(table["passed"], NUMBER), np.nan)
     score, scored = _numpy(table["score"], np.nan), _valid(table["score"])
     flagged = ~scored & ~np.isnan(passed)
     has = scored | flagged
@@ -341,7 +174,7 @@ def _line(path: Path, row: int) -> str:
 def _numpy(column: pa.ChunkedArray, fill: float) -> NDArray[Any]:
     """A column of numbers, ``fill`` where it is null."""
     array = column.combine_chunks()
-    kind = {_NUMBER: np.float64, _WHOLE: np.int64, pa.int32(): np.int32}[array.type]
+    kind = {NUMBER: np.float64, WHOLE: np.int64, pa.int32(): np.int32}[array.type]
     if array.null_count == len(array):
         return np.full(len(array), fill, dtype=kind)
     values = np.frombuffer(array.buffers()[1], dtype=kind)[array.offset : array.offset + len(array)]
@@ -356,7 +189,7 @@ def _valid(column: pa.ChunkedArray) -> NDArray[np.bool_]:
 
 
 def _arrow(numbers: NDArray[np.int64]) -> pa.Array:
-    return pa.Array.from_buffers(_WHOLE, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers, dtype=np.int64))])
+    return pa.Array.from_buffers(WHOLE, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers, dtype=np.int64))])
 
 
 def _codes(column: pa.ChunkedArray, known: Sequence[str]) -> NDArray[np.int64]:
@@ -396,7 +229,7 @@ class _Numbered:
 
 def _number(columns: Sequence[pa.ChunkedArray]) -> _Numbered:
     different = [columns[0]] if columns[0].equals(columns[1]) else columns  # mostly the same cases in the same order
-    joined = pa.chunked_array([chunk for column in different for chunk in column.chunks], type=_TEXT)
+    joined = pa.chunked_array([chunk for column in different for chunk in column.chunks], type=TEXT)
     names, codes = _encoded(joined)
     return _Numbered([codes[: len(columns[0])], codes[len(codes) - len(columns[1]) :]], names)
 

@@ -27,6 +27,7 @@ FLOORS = {
     "harness.statistics": 2,
     "harness.columns": 2,
     "harness.scorefiles": 2,
+    "harness.scoretables": 2,
     "harness.comparison": 2,
     "harness.decision": 2,
     "harness.sizing": 2,

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import scorefiles
+from harness import scorefiles, scoretables
 from harness.cli import run
 from harness.cli.compare_files import judge
 from harness.comparison import compare_runs
@@ -247,7 +247,7 @@ def test_what_cannot_be_compared_is_an_error_with_its_line(
 def test_many_faults_are_told_at_once_but_not_all(tmp_path: Path, capsys: Any) -> None:
     assert compare(tmp_path, [{"case_id": f"c{i}", "capability": "m", "score": "x"} for i in range(50)], GOOD) == 3
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == scorefiles.MAX_FAULTS
+    assert len(lines) == scoretables.MAX_FAULTS
     assert lines[19].startswith(f"{tmp_path / 'a.jsonl'}:20: score")
 
 
@@ -380,7 +380,7 @@ def test_both_readers_and_the_library_agree(tmp_path: Path, drawn: list[Any], ra
     assert {c.capability: c for c in verdict.comparisons} == {c.capability: c for c in compare_runs(ours, theirs, rules, Gate())}
     assert (fast.candidate.ledger(), fast.baseline.ledger()) == (Ledger.of(ours), Ledger.of(theirs))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scorefiles, "_fast_json", lambda path: None)
+        patch.setattr(scoretables, "_fast_json", lambda path: None)
         slow = scorefiles.read_scores(a, b)
     assert judge(slow, gate) == verdict
     for one, other in ((fast.candidate, slow.candidate), (fast.baseline, slow.baseline)):
