@@ -38,6 +38,7 @@ FLOORS = {
     "judges": 3,
     "training": 3,
     "harness.runner": 4,
+    "harness.sequential_run": 4,
     "harness.curation": 4,
     "reports": 4,
     "harness.cli": 5,

@@ -24,7 +24,7 @@ from harness.cli.progress import watcher
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
 from harness.model import Candidate, Request, Response, RunRecord, Split
-from harness.runner import Plan, check_plan, execute, scorers_digest
+from harness.runner import OpenRun, Plan, check_plan, execute, open_run, scorers_digest
 from harness.serving.fleet import Fleet, serve_candidates
 from harness.serving.identity import DigestCache, identify
 from harness.serving.vllm import ServeOptions
@@ -75,7 +75,10 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
         check_plan(plan)
     if ask.resume:
         _check_resumable(store, [plans[name] for name in names])
-    runs = _until_done(_execute_all(suite, plans, store))
+    if suite.gate.sequential and (promoted or base_name in plans):
+        runs = _until_done(_execute_pairs(suite, plans, store, promoted or str(base_name)))
+    else:
+        runs = _until_done(_execute_all(suite, plans, store))
     baseline = promoted or (runs[base_name] if base_name else None)
     return [Finished(runs[name], baseline) for name in names]
 
@@ -163,6 +166,84 @@ async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) ->
                     server_figures=lambda name=name: _figures(fleet, name),  # type: ignore[misc]
                 )
     return runs
+
+
+async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, base: RunRecord | str) -> dict[str, RunRecord]:
+    """``gate.sequential``: every candidate side by side with the baseline (a stored run, or a name) until it is decided.
+
+    Pairs that were decided before are left alone, so that nothing is served for them.
+    """
+    from harness.sequential_run import check_suite  # scipy comes with it, and only here it is needed while asking
+
+    check_suite(suite)
+    scorers = {name: _scorer(suite, name) for name in suite.capabilities}
+    runs = {name: record for name, plan in plans.items() if (record := _finished(store, plan))}
+    pending = [name for name in plans if name not in runs and name != base]
+    if isinstance(base, str) and base not in runs:
+        pending = [name for name in plans if name != base] or [base]
+    asked = list(dict.fromkeys([*([base] if pending and isinstance(base, str) else []), *pending]))
+    for name, plan in plans.items():
+        _say(f"{name}: " + (f"at most {plan.size:,} requests, until it is decided" if name in asked else "decided before"))
+    options = _options(suite)
+    async with serve_candidates([plans[n].candidate for n in asked], options=options, log_dir=store.logs, say=_say) as fleet:
+        for name in asked:
+            await _require_endpoint(suite, plans[name].candidate)
+        for name in pending:
+            async with contextlib.AsyncExitStack() as stack:
+                opened = {}
+                for one in dict.fromkeys([name, *asked[:1]] if isinstance(base, str) else [name]):
+                    opened[one] = await stack.enter_async_context(_opened(suite, plans[one], store, scorers, fleet))
+                await _ask_pair(store, opened, name, base)
+            runs |= {one: store.run(plans[one].run_id) for one in opened}
+    return runs
+
+
+async def _ask_pair(store: Store, opened: Mapping[str, OpenRun], name: str, base: RunRecord | str) -> None:
+    """A baseline that is asked for alone has nothing to be compared with: it is asked everything."""
+    from harness.sequential_run import SequentialRun
+
+    ours, bar = opened[name], opened[name].watcher
+    for run in opened.values():
+        run.watcher = bar
+    bar.begin(" and ".join(reversed(list(opened))), sum(run.plan.size for run in opened.values()))
+    try:
+        if name == base:
+            await ours.work(ours.plan.requests(), ours.plan.size)
+            return
+        theirs = opened[base] if isinstance(base, str) else list(store.score_rows(base.id))
+        pair = await asyncio.to_thread(SequentialRun, ours, theirs, store)
+        await pair.until_decided()
+    finally:
+        bar.end()
+
+
+def _finished(store: Store, plan: Plan) -> RunRecord | None:
+    """The run of this plan when nothing is left to ask of it: ended, and without requests that failed."""
+    known = {record.id: record for record in store.runs(plan.suite.name)}
+    record = known.get(plan.run_id)
+    return record if record and record.status in ("complete", "partial") and not record.ledger.n_errored else None
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    suite: Suite, plan: Plan, store: Store, scorers: Mapping[str, CheckScorer], fleet: Fleet
+) -> AsyncIterator[OpenRun]:
+    name = plan.candidate.name
+    async with (
+        _client(suite, plan, fleet, asked=True) as client,
+        open_run(
+            plan,
+            client,
+            scorers,
+            store,
+            watcher=watcher(),
+            provenance=provenance(suite, scorers),
+            concurrency=suite.generation.concurrency,
+            health=fleet.check,
+            server_figures=lambda: _figures(fleet, name),
+        ) as run,
+    ):
+        yield run
 
 
 def _scorer(suite: Suite, name: str) -> CheckScorer:
