@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from reports.nouns import CapabilityView, SeesawView
+from reports.nouns import CapabilityView, EvidenceView, SeesawView
 from reports.text import signed
 
 # 14 x 14 shapes around the origin, by mark: filled for what is shown, hollow for what is weaker.
@@ -110,3 +110,33 @@ def bar(row: CapabilityView, scale: Scale) -> Markup:
     inner = f'<rect class="{css}" x="{scale.at(left)}" y="4" width="{width}" height="12" rx="2"/>'
     inner += f'<line class="zero" x1="{scale.at(0.0)}" x2="{scale.at(0.0)}" y1="0" y2="20"/>'
     return _svg(inner, 20, f"{row.name}: {row.delta_shown}", "bars")
+
+
+def evidence(row: EvidenceView) -> Markup:
+    """Two lines over the planned cases, clipped two decades below nothing and half a decade above what decides."""
+    bottom, top = -2.0, row.limit + 0.5
+    height, width = 80.0, 300.0
+
+    def x(n: float) -> float:
+        return width * n / max(row.n_planned, row.n, 1)
+
+    def y(value: float) -> float:
+        return height * (top - min(max(value, bottom), top)) / (top - bottom)
+
+    def line(name: str, points: Sequence[tuple[int, float]]) -> str:
+        return f'<polyline class="{name}" points="{" ".join(f"{x(n):.1f},{y(value):.1f}" for n, value in points)}"/>'
+
+    limit, start = f"{y(row.limit):.1f}", f"{y(0.0):.1f}"
+    parts = [
+        f'<rect class="spared" x="{x(row.n):.1f}" y="0" width="{width - x(row.n):.1f}" height="{height:g}"/>',
+        f'<line class="zero" x1="0" x2="{width:g}" y1="{start}" y2="{start}"/>',
+        f'<line class="limit" x1="0" x2="{width:g}" y1="{limit}" y2="{limit}"/>',
+        line("against", row.below),
+        line("for", row.above),
+    ]
+    if row.decided_at is not None:
+        at = f"{x(row.decided_at):.1f}"
+        parts.append(f'<line class="at" x1="{at}" x2="{at}" y1="0" y2="{height:g}"/>')
+    name = escape(f"{row.name}: {row.sentence}")
+    box = f'viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none" width="100%" height="{height:g}"'
+    return Markup(f'<svg class="evidence" {box} role="img" aria-label="{name}">{"".join(parts)}</svg>')  # noqa: S704 - as above

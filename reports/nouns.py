@@ -198,6 +198,25 @@ class SeesawView:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceView:
+    """A sequential run's evidence on one capability. above, below: (cases, log10 of the e-value) for the candidate, against it.
+
+    limit: what decides, log10(1 / alpha). n: cases compared. decided_at: how many of them it took, None: undecided.
+    """
+
+    name: str
+    role: Role
+    n: int
+    n_planned: int
+    decided_at: int | None
+    limit: float
+    above: tuple[tuple[int, float], ...]
+    below: tuple[tuple[int, float], ...]
+    tone: Tone
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerPart:
     status: str
     total: int
@@ -270,3 +289,5 @@ class ReportView:
     serving: tuple[Fact, ...]
     provenance: tuple[Fact, ...]
     cases: tuple[CaseLine, ...] = field(default=(), repr=False)
+    evidence: tuple[EvidenceView, ...] = field(default=(), repr=False)
+    evidence_risk: str = ""

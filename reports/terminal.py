@@ -64,6 +64,8 @@ def _parts(view: ReportView, width: int) -> list[RenderableType]:
             parts.append(Text(f"  and {len(view.reasons) - _MAX_REASONS} more reasons, in the report"))
     if view.capabilities:
         parts += [Text(""), _table(view, width)]
+    if view.evidence:
+        parts += [Text(""), *(Text(f"{row.name}: {row.sentence}") for row in view.evidence)]
     if view.seesaw and (view.seesaw.shown_up or view.seesaw.shown_down):
         parts += [Text(""), Text(view.seesaw.sentence, style="bold" if view.seesaw.shown else "")]
     parts.append(Text(""))

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.model import CapabilityComparison, Ledger, Role, RunRecord, ScoreRow, Split
-from reports import evidence, words
+from reports import evidence, sequences, words
 from reports.evidence import Limits
 from reports.nouns import CapabilityView, CaseGroup, CaseLine, Fact, LedgerPart, LedgerView, ReportView
 from reports.source import ReportSource
@@ -92,6 +92,8 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
         serving=_serving(source, run, base),
         provenance=_provenance(run, base),
         cases=tuple(_clean(line) for line in lines),
+        evidence=sequences.evidence(verdict, rows[run.id], rows[base.id]) if verdict and base else (),
+        evidence_risk=f"{100 * verdict.gate.alpha:g}%" if verdict else "",
     )
 
 

@@ -155,7 +155,7 @@ def interval_note(verdict: Verdict) -> str:
     if verdict.gate.sequential:
         return (
             "Scores in percent of the cases that were asked, differences in percentage points. The run stopped when it was "
-            f"decided; the interval's two bounds hold at {100 * (1 - alpha):g}% each wherever it had stopped, and are wider for it. "
+            f"decided; each bound of the interval holds at {100 * (1 - alpha):g}% wherever it had stopped, and is wider for it. "
             "A capability is not worse when its lower bound has passed minus its margin."
         )
     bounds = f"two one-sided {100 * (1 - alpha):g}% bounds (together {100 * (1 - 2 * alpha):g}%)"
