@@ -19,11 +19,9 @@ from itertools import takewhile
 from harness.columns import of_rows
 from harness.comparison import DECIDED, Policy, column_facts, compare_columns, turn
 from harness.decision import decide
-from harness.errors import UsageError
 from harness.model import Case, Claim, ItemStatus, Ledger, Outcome, Request, Role, Score, ScoreRow, Split, Verdict
 from harness.runner import OpenRun, Plan
 from harness.store import Store
-from harness.suite import Suite
 
 ROUNDS = 25  # at most so many looks at a capability; more would ask a little less and wait more often for the last of a batch
 SMALLEST_BATCH = 16  # cases
@@ -33,18 +31,6 @@ BASELINE_STOPPED = "baseline-not-asked"  # why a case is skipped that a stored b
 _OPEN = frozenset({"not-shown", "target-not-shown", "undecided", "missing-scores", "floor-not-shown"})
 
 Key = tuple[str, int]  # case id, sample
-
-
-def check_suite(suite: Suite) -> None:
-    """UsageError when cases share clusters: a sequence needs independent cases."""
-    for name, capability in suite.capabilities.items():
-        labels = [case.cluster for case in capability.cases if case.cluster is not None]
-        if len(set(labels)) < len(labels):
-            raise UsageError(
-                f"gate.sequential needs independent cases, and cases of {name!r} share clusters",
-                where=str(suite.path),
-                todo="Set gate.sequential: false, or keep one case of each cluster",
-            )
 
 
 class _Side:
@@ -130,7 +116,6 @@ class SequentialRun:
 
     def __init__(self, ours: OpenRun, theirs: OpenRun | Sequence[ScoreRow], store: Store) -> None:
         self.plan, self.suite, self.gate = ours.plan, ours.plan.suite, ours.plan.suite.gate
-        check_suite(self.suite)
         self.split = self.plan.split or Split.GATE
         every = list(self.plan.cases())
         self.candidate = _Side(self.plan, ours, _done(ours, store))

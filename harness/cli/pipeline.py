@@ -173,9 +173,6 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
 
     Pairs that were decided before are left alone, so that nothing is served for them.
     """
-    from harness.sequential_run import check_suite  # scipy comes with it, and only here it is needed while asking
-
-    check_suite(suite)
     scorers = {name: _scorer(suite, name) for name in suite.capabilities}
     runs = {name: record for name, plan in plans.items() if (record := _finished(store, plan))}
     pending = [name for name in plans if name not in runs and name != base]
@@ -200,7 +197,7 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
 
 async def _ask_pair(store: Store, opened: Mapping[str, OpenRun], name: str, base: RunRecord | str) -> None:
     """A baseline that is asked for alone has nothing to be compared with: it is asked everything."""
-    from harness.sequential_run import SequentialRun
+    from harness.sequential_run import SequentialRun  # scipy comes with it, and only here it is needed while asking
 
     ours, bar = opened[name], opened[name].watcher
     for run in opened.values():

@@ -72,6 +72,12 @@ class _Loading:
             self.faults.append(
                 Fault(self.document.where((*at, "cases")), what, "set dev_fraction, or the rows' split, or `split: all`")
             )
+        labels = [case.cluster for case in planned if case.cluster is not None]
+        if spec.gate.sequential and len(set(labels)) < len(labels):
+            what = f"gate.sequential needs independent cases, and cases of {name!r} share clusters"
+            self.faults.append(
+                Fault(self.document.where(("gate", "sequential")), what, "set it to false, or keep one case of each")
+            )
         asked = stack_generation(spec.generation, item.generation)
         self.faults += reference_faults(checks, planned, self.document.path.parent, lambda case: self.where_case(case))
         return Capability(
