@@ -115,9 +115,10 @@ def next_steps(run: RunRecord, verdict: Verdict | None, rows: Sequence[Capabilit
             steps.append(f"Read what broke in {row.name} ({plural(row.n_broken, 'case')}), and train against it.")
         if any(row.tone is Tone.GOOD for row in rows) and bad:
             steps.append("The gains came with losses: mix examples of the damaged capabilities into the next training set.")
-    short = [row for row in rows if row.n_needed is not None and row.n_needed > row.n_paired]
+    had = {row.name: row.n_planned if verdict.gate.sequential else row.n_paired for row in rows}  # not: what was left unasked
+    short = [row for row in rows if row.n_needed is not None and row.n_needed > had[row.name]]
     for row in short[:5]:
-        steps.append(f"Add cases to {row.name}: it has {row.n_paired:,}, about {row.n_needed:,} would decide it.")
+        steps.append(f"Add cases to {row.name}: it has {had[row.name]:,}, about {row.n_needed:,} would decide it.")
     if run.status != "complete":
         steps.append("Run the whole suite: a partial run never gives a SHIP.")
     return tuple(steps) or ("Read the reasons above, most blocking first.",)

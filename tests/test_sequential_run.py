@@ -111,8 +111,15 @@ def test_an_equal_candidate_ships_on_a_part_of_the_requests(tmp_path: Path, caps
         # again: nothing to ask, the same verdict; and explain makes it from the store alone
         assert place.run("-c", "same") == 0
         assert server.count == asked
-        assert harness(["explain", record.id, "--store", str(place.store)]) == 0
-        assert "the same verdict as was stored" in capsys.readouterr().out
+        assert harness(["explain", "latest", "--store", str(place.store)]) == 0  # the candidate's, not the baseline's
+        out = capsys.readouterr().out
+        assert f"run {record.id} (same)" in out
+        assert "the same verdict as was stored" in out
+        # judged as if n had been fixed, a stopped run is a partial one, and says that this is no verdict
+        assert harness(["explain", "latest", "--what-if", "sequential=false", "--store", str(place.store)]) == 0
+        out = capsys.readouterr().out
+        assert "changed after looking; not a verdict" in out
+        assert "would be: INCONCLUSIVE" in out
         # the same answers without the sequential gate: everything is asked
     with serving() as server:
         (tmp_path / "fixed").mkdir()
@@ -276,3 +283,29 @@ def test_score_files_go_through_the_same_gate(tmp_path: Path, capsys: pytest.Cap
     told = json.loads(capsys.readouterr().out)
     assert told["comparisons"][0]["paired"]["method"] == "sequential"
     assert told["gate"]["sequential"] is True
+
+
+def test_without_a_baseline_everything_is_asked(tmp_path: Path) -> None:
+    """There is nothing to decide sequentially."""
+    with serving() as server:
+        place = Place(tmp_path, server, candidates=["same"], baseline=None)
+        assert place.run() == 2
+        assert server.count == N
+
+
+def test_a_dead_server_leaves_both_runs_to_be_continued(tmp_path: Path) -> None:
+    def faults(number: int, body: Body) -> Fault | None:
+        return Fault.reset() if number >= 40 and server.count < 10_000 and not mended else None
+
+    mended: list[bool] = []
+    with serving(faults=faults) as server:
+        place = Place(tmp_path, server)
+        assert place.run("-c", "same") == 4  # nearly everything failed: not judged
+        record, _, verdict = place.verdict()
+        assert verdict.infrastructure
+        assert record.ledger.closed
+        mended.append(True)
+        assert place.run("-c", "same") == 0  # what failed is asked again
+        record, _, _ = place.verdict()
+        assert record.ledger.n_errored == 0
+        closed(record, N)

@@ -188,7 +188,7 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
         for name in pending:
             async with contextlib.AsyncExitStack() as stack:
                 opened = {}
-                for one in dict.fromkeys([name, *asked[:1]] if isinstance(base, str) else [name]):
+                for one in dict.fromkeys([base, name] if isinstance(base, str) else [name]):
                     opened[one] = await stack.enter_async_context(_opened(suite, plans[one], store, scorers, fleet))
                 await _ask_pair(store, opened, name, base)
             runs |= {one: store.run(plans[one].run_id) for one in opened}
@@ -202,7 +202,7 @@ async def _ask_pair(store: Store, opened: Mapping[str, OpenRun], name: str, base
     ours, bar = opened[name], opened[name].watcher
     for run in opened.values():
         run.watcher = bar
-    bar.begin(" and ".join(reversed(list(opened))), sum(run.plan.size for run in opened.values()))
+    bar.begin(" and ".join(opened), sum(run.plan.size for run in opened.values()))
     try:
         if name == base:
             await ours.work(ours.plan.requests(), ours.plan.size)

@@ -3,7 +3,7 @@
 A segment goes in with one transaction, together with how far it was read (table ``folded``), so no line counts twice. DuckDB
 itself takes the JSON apart: one list parameter of lines, some 5 microseconds a line, against 600 for a row of executemany.
 Which record wins: of several answers to an item a response beats an error and an error a skip, and among equals the latest; of
-several scores by one scorer the latest.
+several scores by one scorer the latest. A later process's skip because all is decided beats an error: nobody needs that answer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
         """CREATE OR REPLACE TEMP TABLE latest AS SELECT case_id, sample, key, rank, id, cached, reason FROM incoming
            QUALIFY row_number() OVER (PARTITION BY case_id, sample ORDER BY rank DESC, n DESC) = 1""",
         """DELETE FROM answers USING latest l WHERE answers.run_id = $run AND answers.case_id = l.case_id
-           AND answers.sample = l.sample AND (answers.key <> l.key OR l.rank >= answers.rank)""",
+           AND answers.sample = l.sample
+           AND (answers.key <> l.key OR l.rank >= answers.rank OR (answers.rank = 1 AND l.reason = 'decided'))""",
         """INSERT INTO answers SELECT $run, case_id, sample, key, rank, id, coalesce(cached, false), reason FROM latest
            ANTI JOIN (SELECT case_id, sample FROM answers WHERE run_id = $run) USING (case_id, sample)""",
     ),
