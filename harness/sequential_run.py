@@ -118,9 +118,12 @@ class SequentialRun:
         self.plan, self.suite, self.gate = ours.plan, ours.plan.suite, ours.plan.suite.gate
         self.split = self.plan.split or Split.GATE
         every = list(self.plan.cases())
+        self.together = isinstance(theirs, OpenRun) and min(ours.concurrency, theirs.concurrency) > 1
         self.candidate = _Side(self.plan, ours, _done(ours, store))
         if isinstance(theirs, OpenRun):
             self.baseline = _Side(self.plan, theirs, _done(theirs, store))
+            if self.together:
+                ours.concurrency, theirs.concurrency = ours.concurrency // 2, theirs.concurrency // 2
         else:
             stored = {(row.case_id, row.sample): row for row in theirs if row.status is not ItemStatus.SKIPPED}
             self.baseline = _Side(self.plan, None, stored)
@@ -139,10 +142,21 @@ class SequentialRun:
         await asyncio.to_thread(self._skip_rest, wanted)
 
     async def _ask(self, cases: Sequence[Case]) -> None:
-        """First the baseline, then the candidate: never more requests at once than one run may send."""
-        if cases:
-            await self.baseline.ask(cases)
-            await self.candidate.ask(cases)
+        """Of both runs, each with half of the requests that may be under way (one after the other where that is one)."""
+        if not cases:
+            return
+        sides = (self.baseline, self.candidate)
+        if not self.together:
+            for side in sides:
+                await side.ask(cases)
+            return
+        tasks = [asyncio.create_task(side.ask(cases)) for side in sides]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _undecided(self) -> set[str]:
         """The capabilities that more cases are needed of; none when the verdict stands."""

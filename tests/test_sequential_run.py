@@ -96,6 +96,7 @@ def test_an_equal_candidate_ships_on_a_part_of_the_requests(tmp_path: Path, caps
         record, base, verdict = place.verdict()
         assert asked < 0.5 * 2 * N
         assert server.counts["same"] == server.counts["base"] == asked // 2
+        assert 4 < server.peak_in_flight <= 8  # both at once, and no more than the suite allows
         for one in (record, base):
             closed(one, N)
             assert one.ledger.scored == asked // 2
