@@ -2,6 +2,7 @@
 
 compare_paired   candidate against baseline on the same cases -> PairedComparison
 claims_of        what such a comparison shows
+sequential       PairedSequence: the same question with evidence that may be looked at after every case
 holm, benjamini_hochberg, mean_bounds, cases_needed, smallest_effect, cases_to_decide ...
 """
 
