@@ -111,7 +111,7 @@ class Candidate:
     """Base model + optional LoRA adapter, or an endpoint; ``digest`` identifies the weights.
 
     model: the name the server knows it by. digest: sha256 over weights, adapter, tokenizer and chat template (local), or over
-    address, model name and declared revision (endpoint: then identity is only as good as the endpoint's word, and reports say so).
+    address, model name and declared revision (endpoint: only as good as the endpoint's word, and reports say so).
     base, adapter: local paths as the suite gave them. base_url: where it is served, None while not served yet.
     """
 
@@ -169,7 +169,7 @@ class Request:
 class Response:
     """One sample of a candidate on a case, or the failure to get one.
 
-    text: the answer with any thinking split off. error: None, or a short code (timeout, http-500, connection, refused-request, ...)
+    text: the answer with any thinking split off. error: None, or a short code (timeout, http-500, connection, ...)
     with error_message for people. Times in seconds: ttft only when streamed. attempts: requests sent, retries included.
     """
 
@@ -333,7 +333,7 @@ class CapabilityComparison:
     """Two runs compared on one capability: the estimate, what it shows, and what is missing from it.
 
     paired: cases scored in both runs. worst: the same with each missing candidate score 0 and each missing baseline score 1.
-    fixed, broken: case ids that went fail->pass and pass->fail. must_pass_failed, must_pass_missing: must-pass cases of the candidate
+    fixed, broken: ids of cases that went fail->pass and pass->fail. must_pass_failed, must_pass_missing: the candidate's must-pass cases
     that failed, and those that have no score. n_needed: cases that would decide it (80 % power), None if decided
     or if no n would.
     """

@@ -80,7 +80,7 @@ class Plan:
                 yield from capability.of(self.split)[: self.limit]
 
     def requests(self, cases: Iterable[Case] | None = None) -> Iterator[Request]:
-        """Every (case, sample), in suite order, or those of some cases. Rendered as they are pulled: a long plan costs no memory."""
+        """Every (case, sample), in suite order, or those of some cases. Rendered as they are pulled: no memory."""
         for case in self.cases() if cases is None else cases:
             capability = self.suite.capabilities[case.capability]
             messages = render(self.suite.prompt_for(self.candidate.name, case.capability), case)
