@@ -9,7 +9,8 @@ was not measured never counts for the candidate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 
 from harness.comparison import DECIDED, NO_BASELINE
 from harness.errors import UsageError
@@ -27,17 +28,22 @@ from harness.model import (
     Verdict,
 )
 from harness.statistics import benjamini_hochberg, claims_of, holm
+from harness.waivers import active, waive
 
 _FIRST = {Outcome.OPTIMIZE: 0, Outcome.INCONCLUSIVE: 1, Outcome.SHIP: 2, None: 3}
 
 
-def decide(comparisons: Iterable[CapabilityComparison], gate: Gate, facts: RunFacts | None = None) -> Verdict:
+def decide(
+    comparisons: Iterable[CapabilityComparison], gate: Gate, facts: RunFacts | None = None, *, today: date | None = None
+) -> Verdict:
     """The verdict over all capabilities. facts: ledgers, floors' scores and latencies; without them, gates on them cannot pass.
 
-    UsageError when comparisons were made at another alpha than the gate's, repeat a capability, or the gate is not valid.
+    today: the day (UTC) that waivers must hold on; needed when the gate has some. UsageError when comparisons were made at
+    another alpha than the gate's, repeat a capability, or the gate is not valid.
     """
     compared = tuple(comparisons)
     _check(compared, gate)
+    holding = active(gate.waivers, today)
     seesaw = find_seesaw(compared, gate.fdr)
     broken = list(_infrastructure(facts, gate)) if facts else []
     reasons = [
@@ -45,12 +51,13 @@ def decide(comparisons: Iterable[CapabilityComparison], gate: Gate, facts: RunFa
         *_completeness(compared, gate, facts),
         *_protected(compared, gate),
         *_targets(compared, gate),
-        *must_pass(compared),
+        *must_pass(compared, holding.cases),
         *floors(compared, gate, facts),
         *latency(gate, facts),
         *(_unscored_budget(facts.candidate, gate) if facts else ()),
-        *_seesaw_reasons(compared, seesaw, gate),
+        *_seesaw_reasons(compared, seesaw, gate, holding.capabilities),
     ]
+    reasons, waivers = waive(reasons, compared, gate.waivers, today)
     return Verdict(
         outcome=Outcome.INCONCLUSIVE if broken else _outcome(reasons),
         reasons=tuple(sorted(reasons, key=lambda reason: (reason not in broken, _FIRST[reason.blocks]))),
@@ -59,6 +66,7 @@ def decide(comparisons: Iterable[CapabilityComparison], gate: Gate, facts: RunFa
         comparisons=compared,
         gate=gate,
         infrastructure=bool(broken),
+        waivers=waivers,
     )
 
 
@@ -219,7 +227,10 @@ def _unscored_budget(ledger: Ledger, gate: Gate) -> Iterator[Reason]:
         yield Reason("unscored-budget", text, blocks=Outcome.OPTIMIZE)
 
 
-def _seesaw_reasons(comparisons: Sequence[CapabilityComparison], seesaw: Seesaw | None, gate: Gate) -> Iterator[Reason]:
+def _seesaw_reasons(
+    comparisons: Sequence[CapabilityComparison], seesaw: Seesaw | None, gate: Gate, waived: Collection[str]
+) -> Iterator[Reason]:
+    """A forbidden seesaw blocks, unless each of its losses is waived."""
     if seesaw is None:
         return
     by_name = {c.capability: c.paired for c in comparisons}
@@ -227,7 +238,7 @@ def _seesaw_reasons(comparisons: Sequence[CapabilityComparison], seesaw: Seesaw 
         ", ".join(f"{name!r} {_delta(paired)}" for name in names if (paired := by_name[name]) is not None)
         for names in (seesaw.gains, seesaw.losses)
     )
-    forbidden = gate.seesaw == "forbid"
+    forbidden = gate.seesaw == "forbid" and not set(seesaw.losses) <= set(waived)
     text = f"a seesaw{', which this gate forbids' if forbidden else ''}: up {up}; down {down}"
     yield Reason("seesaw", text, blocks=Outcome.OPTIMIZE if forbidden else None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -11,14 +11,17 @@ from harness.statistics import mean_bounds
 from harness.statistics.sequential import anytime_bounds
 
 
-def must_pass(comparisons: Sequence[CapabilityComparison]) -> Iterator[Reason]:
-    """A must-pass case that failed stops the candidate; one without a score keeps it from shipping. Advisory ones only report."""
+def must_pass(comparisons: Sequence[CapabilityComparison], waived: Collection[str] = ()) -> Iterator[Reason]:
+    """A must-pass case that failed stops the candidate; one without a score keeps it from shipping. Advisory ones only report.
+
+    waived: ids of cases that are left out here and told of by harness.waivers.
+    """
     for c in comparisons:
-        for code, ids, what, outcome in (
+        for code, cases, what, outcome in (
             ("must-pass-failed", c.must_pass_failed, "failed", Outcome.OPTIMIZE),
             ("must-pass-missing", c.must_pass_missing, "have no score", Outcome.INCONCLUSIVE),
         ):
-            if ids:
+            if ids := [case for case in cases if case not in waived]:
                 shown = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
                 text = f"{len(ids)} must-pass cases of {c.capability!r} {what}: {shown}"
                 yield Reason(code, text, c.capability, None if c.role is Role.ADVISORY else outcome)
@@ -71,6 +74,7 @@ def latency(gate: Gate, facts: RunFacts | None) -> Iterator[Reason]:
     limits = (
         ("latency-ttft", "time to first token (p95)", gate.max_ttft_p95_s, facts.ttft_p95_s if facts else None),
         ("latency-total", "answer time (p95)", gate.max_latency_p95_s, facts.latency_p95_s if facts else None),
+        ("latency-token", "time per output token (p95)", gate.max_tpot_p95_s, facts.tpot_p95_s if facts else None),
     )
     for code, what, limit, measured in limits:
         if limit is None:

@@ -160,9 +160,7 @@ class Request:
     @property
     def key(self) -> str:
         """32 hex digits over weights digest, rendered messages, sampling and sample index."""
-        return digest_of(
-            [self.candidate.digest, [m.as_dict() for m in self.messages], self.sampling.as_dict(), self.sample]
-        )[:32]
+        return digest_of([self.candidate.digest, [m.as_dict() for m in self.messages], self.sampling.as_dict(), self.sample])[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +331,7 @@ class CapabilityComparison:
     """Two runs compared on one capability: the estimate, what it shows, and what is missing from it.
 
     paired: cases scored in both runs. worst: the same with each missing candidate score 0 and each missing baseline score 1.
-    fixed, broken: ids of cases that went fail->pass and pass->fail. must_pass_failed, must_pass_missing: the candidate's must-pass cases
+    fixed, broken: ids of cases that went fail->pass, pass->fail. must_pass_failed, must_pass_missing: the candidate's must-pass cases
     that failed, and those that have no score. n_needed: cases that would decide it (80 % power), None if decided
     or if no n would.
     """
@@ -368,6 +366,29 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiver:
+    """A harm that a person answers for until a day: one protected capability's loss, or one must-pass case's failure.
+
+    Exactly one of capability and case is set. expires: the last day it holds, ISO (2026-12-31), in UTC; see harness.waivers.
+    """
+
+    owner: str
+    reason: str
+    expires: str
+    capability: str | None = None
+    case: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverUse:
+    """What became of a waiver in a verdict. state: used | unused | expired; waived: what it kept from blocking, in words."""
+
+    waiver: Waiver
+    state: str
+    waived: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """The policy a verdict is made by. Roles and margins come with the comparisons."""
 
@@ -383,6 +404,8 @@ class Gate:
     max_latency_p95_s: float | None = None
     min_clusters: int = 10
     sequential: bool = False  # cases in random order, asked until decided; evidence by harness.statistics.sequential
+    max_tpot_p95_s: float | None = None  # per output token after the first
+    waivers: tuple[Waiver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +420,7 @@ class RunFacts:
     latency_p95_s: float | None = None
     candidate_scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # capability -> case means, for floors
     candidate_clusters: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # labels of the same cases, where any
+    tpot_p95_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +453,7 @@ class Verdict:
     comparisons: tuple[CapabilityComparison, ...] = ()
     gate: Gate = field(default_factory=Gate)
     infrastructure: bool = False  # True: exit code 4, the run cannot be judged as it stands
+    waivers: tuple[WaiverUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

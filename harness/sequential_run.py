@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import takewhile
 
 from harness.columns import of_rows
@@ -28,6 +29,7 @@ SMALLEST_BATCH = 16  # cases
 BASELINE_STOPPED = "baseline-not-asked"  # why a case is skipped that a stored baseline has no answer to
 
 # Reasons of a verdict that more answers can change.
+_UNTIMED: Mapping[str, Any] = {"max_ttft_p95_s": None, "max_latency_p95_s": None, "max_tpot_p95_s": None}
 _OPEN = frozenset({"not-shown", "target-not-shown", "undecided", "missing-scores", "floor-not-shown"})
 
 Key = tuple[str, int]  # case id, sample
@@ -112,9 +114,13 @@ class _Queue:
 
 
 class SequentialRun:
-    """The rounds of one candidate against one baseline. theirs: the baseline's run, open too, or the rows of a stored one."""
+    """The rounds of one candidate against one baseline.
 
-    def __init__(self, ours: OpenRun, theirs: OpenRun | Sequence[ScoreRow], store: Store) -> None:
+    theirs: the baseline's run, open too, or the rows of a stored one. today: the day (UTC) that the gate's waivers must hold on.
+    """
+
+    def __init__(self, ours: OpenRun, theirs: OpenRun | Sequence[ScoreRow], store: Store, today: date) -> None:
+        self.today = today
         self.plan, self.suite, self.gate = ours.plan, ours.plan.suite, ours.plan.suite.gate
         self.split = self.plan.split or Split.GATE
         every = list(self.plan.cases())
@@ -166,19 +172,24 @@ class SequentialRun:
         open_ = {
             reason.capability for reason in verdict.reasons if reason.code in _OPEN and reason.blocks is Outcome.INCONCLUSIVE
         }
-        reported = {c.capability for c in verdict.comparisons if c.role is Role.ADVISORY and not _placed(c.claims)}
+        waived = {waiver.capability for waiver in self.gate.waivers}  # they block nothing, but what is waived should be known
+        reported = {
+            c.capability
+            for c in verdict.comparisons
+            if (c.role is Role.ADVISORY or c.capability in waived) and not _placed(c.claims)
+        }
         return {name for name in self.queues if name in open_ | reported}
 
     def _look(self) -> Verdict:
         """The verdict, were the asking to stop now. Budgets and times wait for the end: a few answers say little of either."""
         rows = (self.candidate.rows.values(), self.baseline.rows.values())
         cases, (ours, theirs) = of_rows(*rows, split=self.split)
-        gate = replace(self.gate, max_error_rate=1.0, max_unscored_rate=1.0, max_ttft_p95_s=None, max_latency_p95_s=None)
+        gate = replace(self.gate, max_error_rate=1.0, max_unscored_rate=1.0, **_UNTIMED)
         floors = [floor.capability for floor in gate.floors]
         facts = replace(
             column_facts(cases, ours, theirs, only=floors, sequential=True), candidate=_NOTHING_AMISS, baseline=_NOTHING_AMISS
         )
-        return decide(compare_columns(cases, ours, theirs, self.rules, gate), gate, facts)
+        return decide(compare_columns(cases, ours, theirs, self.rules, gate), gate, facts, today=self.today)
 
     def _skip_rest(self, wanted: set[str]) -> None:
         """wanted: capabilities that ended undecided, all of them out of cases."""

@@ -30,6 +30,7 @@ FLOORS = {
     "harness.scoretables": 2,
     "harness.comparison": 2,
     "harness.decision": 2,
+    "harness.waivers": 2,
     "harness.sizing": 2,
     "harness.client": 3,
     "harness.replies": 3,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.cli import verdicts
+from harness.cli.options import today
 from harness.columns import STATUSES, CaseTable, ScoreColumns
 from harness.model import Candidate, Case, Item, ItemStatus, Ledger, Outcome, RunRecord, Score, ScoreRow, Verdict
 from harness.scorefiles import ONLY, ScoreFiles, read_scores
@@ -65,7 +66,7 @@ def judge(scores: ScoreFiles, rules: GateRules) -> Verdict:
     comparisons = compare_columns(scores.cases, scores.candidate, scores.baseline, policies, rules.gate)
     with_floor = [floor.capability for floor in rules.gate.floors]
     facts = column_facts(scores.cases, scores.candidate, scores.baseline, only=with_floor)
-    return decide(comparisons, rules.gate, facts)
+    return decide(comparisons, rules.gate, facts, today=today())
 
 
 def _show(source: FileSource, files: Mapping[str, Path]) -> None:

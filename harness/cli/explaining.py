@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def explain(store: Store, reference: str, baseline: str | None, case_id: str | N
     base = store.run(stored.baseline_run_id) if stored.baseline_run_id else None
     gate, rules = judging.stored_rules(store, run)
     changed, gate, rules = apply_changes(changes, gate, rules)
-    verdict = judging.weigh(store, run, base, gate, rules)
+    day = datetime.fromtimestamp(stored.decided_at, UTC).date()  # of the decision: a waiver that has expired since held then
+    verdict = judging.weigh(store, run, base, gate, rules, day=day)
     runs = [("candidate", run)] + ([("baseline", base)] if base else [])
     sides = [verdicts.Side(record.candidate.name, store.ledger(record.id), run=record.id) for _, record in runs]
     return Explanation(

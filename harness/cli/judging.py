@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
+from harness.cli.options import today
 from harness.columns import of_rows
 from harness.comparison import column_facts, compare_columns
 from harness.decision import decide
 from harness.errors import DataError
-from harness.model import Floor, Gate, Outcome, Role, RunRecord, Split, Verdict
+from harness.model import Gate, Outcome, Role, RunRecord, Split, Verdict
 from harness.store import Store
+from harness.store.rows import noun
 
 EXIT = {Outcome.SHIP: 0, Outcome.OPTIMIZE: 1, Outcome.INCONCLUSIVE: 2}
 SEVERITY = (0, 2, 1, 3, 4)  # of exit codes, for one command that judges several candidates: the worst one counts
@@ -32,8 +35,7 @@ def stored_rules(store: Store, run: RunRecord) -> tuple[Gate, dict[str, Policy]]
     if found is None:
         raise DataError("the store does not know this run's suite", where=f"run {run.id}", todo="Run the suite again")
     content: Mapping[str, Any] = json.loads(found[1])
-    given = dict(content["gate"])
-    gate = Gate(**given | {"floors": tuple(Floor(**floor) for floor in given["floors"])})
+    gate = noun(Gate, content["gate"])
     return gate, {name: Policy(Role(c["role"]), c["margin"]) for name, c in content["capabilities"].items()}
 
 
@@ -53,13 +55,15 @@ def check_comparable(candidate: RunRecord, baseline: RunRecord) -> None:
 
 def judge(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: Gate, rules: Mapping[str, Policy]) -> Verdict:
     """Compare, decide and store the verdict."""
-    verdict = weigh(store, candidate, baseline, gate, rules)
+    verdict = weigh(store, candidate, baseline, gate, rules, day=today())
     store.save_verdict(candidate.id, baseline.id if baseline else None, verdict)
     return verdict
 
 
-def weigh(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: Gate, rules: Mapping[str, Policy]) -> Verdict:
-    """Compare and decide; nothing is stored."""
+def weigh(
+    store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: Gate, rules: Mapping[str, Policy], *, day: date
+) -> Verdict:
+    """Compare and decide; nothing is stored. day: on which waivers must hold."""
     if baseline:
         check_comparable(candidate, baseline)
     split = Split(candidate.plan.get("split") or Split.GATE)
@@ -76,8 +80,9 @@ def weigh(store: Store, candidate: RunRecord, baseline: RunRecord | None, gate: 
         partial_reason=partial,
         ttft_p95_s=times.ttft_p95_s,
         latency_p95_s=times.total_p95_s,
+        tpot_p95_s=times.tpot_p95_s,
     )
-    return decide(comparisons, gate, seen)
+    return decide(comparisons, gate, seen, today=day)
 
 
 def _filter(run: RunRecord) -> list[str]:

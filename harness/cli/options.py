@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,3 +32,8 @@ def open_store(path: Path, *, create: bool = False) -> Store:
     from harness.store import Store
 
     return Store.open(path, create=create, notify=lambda text: click.echo(text, err=True))
+
+
+def today() -> date:
+    """The day in UTC: what waivers are held against. The only place that asks the clock for it."""
+    return datetime.now(UTC).date()

@@ -20,6 +20,7 @@ import click
 
 from harness import __version__
 from harness.checks import CheckScorer, compile_checks
+from harness.cli.options import today
 from harness.cli.progress import watcher
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
@@ -208,7 +209,7 @@ async def _ask_pair(store: Store, opened: Mapping[str, OpenRun], name: str, base
             await ours.work(ours.plan.requests(), ours.plan.size)
             return
         theirs = opened[base] if isinstance(base, str) else list(store.score_rows(base.id))
-        pair = await asyncio.to_thread(SequentialRun, ours, theirs, store)
+        pair = await asyncio.to_thread(SequentialRun, ours, theirs, store, today())
         await pair.until_decided()
     finally:
         bar.end()

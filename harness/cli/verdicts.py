@@ -15,6 +15,7 @@
     seesaws         [{gains[], losses[], fdr}]
     ledgers         {candidate, baseline}: {planned, scored, unscored, errored, skipped (reason -> count), closed}
     gate            the policy, every key
+    waivers         [{waiver: {owner, reason, expires, capability, case}, state: used | unused | expired, waived}]
 
 Scores are in [0, 1], differences in [-1, 1] candidate minus baseline; what is not known is null.
 """
@@ -65,6 +66,7 @@ def as_dict(verdict: Verdict, candidate: Side, baseline: Side | None, exit_code:
             "baseline": _ledger(baseline.ledger) if baseline else None,
         },
         "gate": plain(verdict.gate),
+        "waivers": [plain(use) for use in verdict.waivers],
     }
 
 

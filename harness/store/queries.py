@@ -38,6 +38,9 @@ LEFT JOIN (SELECT * FROM scores WHERE run_id = $run AND scorer = 'checks') s
 LEFT JOIN (SELECT id, error FROM responses WHERE error IS NOT NULL) p ON p.id = a.response_id
 """
 
+# Seconds per output token after the first; NULL, which quantiles leave out, where the first token's time was not seen.
+_TPOT = "CASE WHEN p.completion_tokens > 1 AND p.total_s >= p.ttft_s THEN (p.total_s - p.ttft_s) / (p.completion_tokens - 1) END"
+
 _RUN = """
 SELECT id, suite_name, suite_hash, candidate, status, plan, started_at, finished_at, ledger, provenance,
     id = (SELECT arg_max(run_id, (promoted_at, rowid)) FROM promotions p WHERE p.suite_name = runs.suite_name) AS promoted
@@ -217,7 +220,8 @@ def latencies(connection: Connection, run_id: str) -> Latencies:
     row = connection.execute(
         f"""SELECT count(*), count(*) FILTER (i.cached), quantile_cont(p.ttft_s, 0.5), quantile_cont(p.ttft_s, 0.95),
             quantile_cont(p.total_s, 0.5), quantile_cont(p.total_s, 0.95),
-            coalesce(sum(p.prompt_tokens), 0)::BIGINT, coalesce(sum(p.completion_tokens), 0)::BIGINT
+            coalesce(sum(p.prompt_tokens), 0)::BIGINT, coalesce(sum(p.completion_tokens), 0)::BIGINT,
+            quantile_cont({_TPOT}, 0.5), quantile_cont({_TPOT}, 0.95)
             FROM (SELECT response_id, cached FROM ({STATUS}) WHERE rank = 2) i
             JOIN responses p ON p.id = i.response_id""",
         {"run": run_id},

@@ -43,7 +43,7 @@ class StoredVerdict:
 class Latencies:
     """Timings (seconds) and token sums of the successful responses of a run; None where nothing was measured.
 
-    n: responses. n_cached: those among them that an earlier run measured.
+    n: responses. n_cached: those among them that an earlier run measured. tpot: per output token after the first, of streamed ones.
     """
 
     n: int
@@ -54,6 +54,8 @@ class Latencies:
     total_p95_s: float | None
     prompt_tokens: int
     completion_tokens: int
+    tpot_p50_s: float | None = None
+    tpot_p95_s: float | None = None
 
 
 def clean(text: str) -> str:

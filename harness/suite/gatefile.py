@@ -5,13 +5,14 @@
       arithmetic: {role: target}
       safety: {role: protected, margin: 0.01}
     default: {role: protected, margin: 0.02}    every other capability; without this key there must be none
+    waivers: [{capability: safety, owner: Ann, reason: "known, mended in May", expires: 2026-05-31}]
 
 Without ``capabilities`` and ``default``, every capability is protected with the suite's usual margin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from harness.plugs import nearest
 from harness.suite.document import Document, read_document
 from harness.suite.load import gate_of
 from harness.suite.parse import parse_file
-from harness.suite.spec import FileModel, GateFile, Name, RuleFile
+from harness.suite.spec import FileModel, GateFile, Name, RuleFile, WaiverFile
 
 
 class GateDocument(FileModel):
@@ -32,6 +33,7 @@ class GateDocument(FileModel):
     gate: GateFile = Field(default_factory=GateFile, description="What makes SHIP, OPTIMIZE or INCONCLUSIVE of a comparison.")
     capabilities: dict[Name, RuleFile] = Field(default_factory=dict, description="Name -> role and margin.")
     default: RuleFile | None = Field(default=None, description="Role and margin of every capability not named.")
+    waivers: tuple[WaiverFile, ...] = Field(default=(), description="Known harms that do not block, each until a day.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,24 @@ class GateRules:
             for f in self.gate.floors
             if f.capability not in found
         ]
+        faults += self._waiver_faults(found)
         if faults:
             raise SuiteError(faults)
         rest = sorted(set(found) - self.capabilities.keys()) if self.default else []
         return {**self.capabilities, **{name: self.default for name in rest if self.default}}
 
-    def _where(self, *location: str) -> str:
+    def _waiver_faults(self, found: Collection[str]) -> Iterator[Fault]:
+        for number, waiver in enumerate(self.gate.waivers):
+            name, where = waiver.capability, self._where("waivers", number)
+            rule = self.capabilities.get(name or "", self.default)
+            if name is None:
+                yield Fault(where, "score files have no must-pass cases, so there is none to waive", "waive a capability")
+            elif name not in found:
+                yield Fault(where, f"the waived capability {name!r} has no scores", nearest(name, list(found)))
+            elif rule is not None and rule.role is not Role.PROTECTED:
+                yield Fault(where, f"{name!r} is {rule.role}, and only a protected capability can be waived", "remove the waiver")
+
+    def _where(self, *location: str | int) -> str:
         return self.document.where(location) if self.document else ""
 
 
@@ -91,7 +105,7 @@ def read_gate(path: Path | None) -> GateRules:
         raise SuiteError([*document.faults, *faults])
     rules = {name: _rule(item) for name, item in spec.capabilities.items()}
     default = _rule(spec.default or RuleFile()) if spec.default or not rules else None
-    return GateRules(gate_of(spec.gate), rules, default, document)
+    return GateRules(gate_of(spec.gate, spec.waivers), rules, default, document)
 
 
 def _rule(spec: RuleFile) -> Rule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from harness.cases import CaseSource, load_cases
 from harness.checks import CheckGroup, CheckSpec, parse_checks
 from harness.errors import Fault, SuiteError
-from harness.model import Case, Floor, Gate, Prompt, Split
+from harness.model import Case, Floor, Gate, Prompt, Split, Waiver
 from harness.suite.document import Document, Location, read_document
 from harness.suite.environment import MIN_SECRET, Resolver, is_secret
 from harness.suite.hashing import suite_hash
@@ -22,7 +22,8 @@ from harness.suite.nouns import CandidateSpec, Capability, Generation, Suite
 from harness.suite.parse import parse_suite
 from harness.suite.references import reference_faults
 from harness.suite.rules import rule_faults
-from harness.suite.spec import CapabilityFile, GateFile, SuiteFile
+from harness.suite.spec import CapabilityFile, GateFile, SuiteFile, WaiverFile
+from harness.suite.waivers import waiver_faults
 
 
 def load_suite(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.environ, check_models: bool = True) -> Suite:
@@ -41,6 +42,7 @@ def load_suite(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.envi
     capabilities = {
         name: loading.capability(name, item, data["capabilities"][name], spec) for name, item in spec.capabilities.items()
     }
+    loading.faults += waiver_faults(spec, data, capabilities, document)
     prompts = loading.prompts(spec, capabilities)
     if loading.faults:
         raise SuiteError(loading.sorted_faults(resolver.secrets))
@@ -185,7 +187,7 @@ def _suite(
     secrets: set[str],
 ) -> Suite:
     asked = stack_generation(spec.generation)
-    gate = gate_of(spec.gate)
+    gate = gate_of(spec.gate, spec.waivers)
     keys = {item.api_key.get_secret_value() for item in spec.candidates.values() if item.api_key is not None}
     hidden = sorted({secret for secret in keys | secrets if len(secret) >= MIN_SECRET}, key=lambda text: (-len(text), text))
     shared = {name: prompts["", name] for name in capabilities}
@@ -221,7 +223,7 @@ def _generation(spec: SuiteFile, thinking: tuple[str, str] | None) -> Generation
     return Generation(given.concurrency, given.timeout, given.retries, given.stream, thinking)
 
 
-def gate_of(spec: GateFile) -> Gate:
+def gate_of(spec: GateFile, waivers: Iterable[WaiverFile] = ()) -> Gate:
     """The policy as a verdict works with it."""
     floors = tuple(Floor(name, floor.minimum, floor.point) for name, floor in sorted(spec.floors.items()))
     return Gate(
@@ -237,6 +239,8 @@ def gate_of(spec: GateFile) -> Gate:
         max_latency_p95_s=spec.max_latency_p95,
         min_clusters=spec.min_clusters,
         sequential=spec.sequential,
+        max_tpot_p95_s=spec.max_tpot_p95,
+        waivers=tuple(Waiver(w.owner, w.reason, w.expires, w.capability, w.case) for w in waivers),
     )
 
 

@@ -6,9 +6,21 @@ examples) is put together in harness.suite.layers; what a program works with is 
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from harness.cases import CaseSource
 from harness.model import Role
@@ -181,10 +193,50 @@ class GateFile(FileModel):
     max_unscored_rate: float = Field(default=0.05, ge=0, le=1, description="Share of answers that may stay unscored.")
     max_ttft_p95: float | None = Field(default=None, gt=0, description="Seconds to the first token, 95th percentile.")
     max_latency_p95: float | None = Field(default=None, gt=0, description="Seconds per answer, 95th percentile.")
+    max_tpot_p95: float | None = Field(
+        default=None, gt=0, description="Seconds per output token after the first, 95th percentile of the streamed answers."
+    )
     min_clusters: int = Field(default=10, ge=2, description="Fewer clusters than that decide nothing.")
     sequential: bool = Field(
         default=False, description="Ask cases in random order, and no more of a capability, then of the run, than decides it."
     )
+
+
+def _day(value: Any) -> Any:
+    """An ISO date as text: pydantic's own dates would take a number for seconds since 1970."""
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
+            return date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        pass
+    raise ValueError("must be a date such as 2026-12-31")
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError("must be a case's id; put one that is all digits in quotes")
+    return value
+
+
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class WaiverFile(FileModel):
+    """A known harm that does not block a SHIP until a day, and who answers for it."""
+
+    capability: str | None = Field(default=None, description="A protected capability whose loss is accepted.")
+    case: Annotated[str | None, BeforeValidator(_quoted)] = Field(
+        default=None, description="Or the id of a must-pass case whose failure is accepted."
+    )
+    owner: Said = Field(description="Who answers for it.")
+    reason: Said = Field(description="Why it is accepted.")
+    expires: Annotated[str, BeforeValidator(_day)] = Field(description="Last day it holds, such as 2026-12-31 (UTC).")
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> WaiverFile:
+        if (self.capability is None) == (self.case is None):
+            raise ValueError("a waiver names either a capability or a case")
+        return self
 
 
 class ServeSpec(FileModel):
@@ -217,4 +269,5 @@ class SuiteFile(FileModel):
     capabilities: dict[Name, CapabilityFile] = Field(default_factory=dict, description="Name -> capability.")
     judges: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="Name -> options of an LLM judge.")
     gate: GateFile = Field(default_factory=GateFile, description="What makes SHIP, OPTIMIZE or INCONCLUSIVE of a comparison.")
+    waivers: tuple[WaiverFile, ...] = Field(default=(), description="Known harms that do not block, each until a day.")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="How vLLM is started.")
