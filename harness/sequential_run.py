@@ -29,7 +29,6 @@ SMALLEST_BATCH = 16  # cases
 BASELINE_STOPPED = "baseline-not-asked"  # why a case is skipped that a stored baseline has no answer to
 
 # Reasons of a verdict that more answers can change.
-_UNTIMED: Mapping[str, Any] = {"max_ttft_p95_s": None, "max_latency_p95_s": None, "max_tpot_p95_s": None}
 _OPEN = frozenset({"not-shown", "target-not-shown", "undecided", "missing-scores", "floor-not-shown"})
 
 Key = tuple[str, int]  # case id, sample
@@ -184,7 +183,8 @@ class SequentialRun:
         """The verdict, were the asking to stop now. Budgets and times wait for the end: a few answers say little of either."""
         rows = (self.candidate.rows.values(), self.baseline.rows.values())
         cases, (ours, theirs) = of_rows(*rows, split=self.split)
-        gate = replace(self.gate, max_error_rate=1.0, max_unscored_rate=1.0, **_UNTIMED)
+        timeless = replace(self.gate, max_ttft_p95_s=None, max_latency_p95_s=None, max_tpot_p95_s=None)
+        gate = replace(timeless, max_error_rate=1.0, max_unscored_rate=1.0)
         floors = [floor.capability for floor in gate.floors]
         facts = replace(
             column_facts(cases, ours, theirs, only=floors, sequential=True), candidate=_NOTHING_AMISS, baseline=_NOTHING_AMISS

@@ -43,7 +43,7 @@ class StoredVerdict:
 class Latencies:
     """Timings (seconds) and token sums of the successful responses of a run; None where nothing was measured.
 
-    n: responses. n_cached: those among them that an earlier run measured. tpot: per output token after the first, of streamed ones.
+    n: responses. n_cached: those among them that an earlier run measured. tpot: per output token but the first, streamed.
     """
 
     n: int
