@@ -1,10 +1,11 @@
 """The report for machines: JSON with exact numbers and a schema that changes only with ``schema_version``.
 
-Top level: schema_version; run{id, suite, candidate, status}; baseline{id, name} or null; outcome (SHIP, OPTIMIZE, INCONCLUSIVE or
-null); infrastructure; reasons[{code, text, capability, blocks}]; next_steps[]; capabilities[{name, role, ...}]; seesaw{shown,
-up[], down[], sentence} or null; ledgers[{who, run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n},
-closed}]; serving{figure: {candidate, baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate,
-baseline, why}]. Scores are in [0, 1], differences in [-1, 1]; what is not known is null.
+Top level: schema_version; run{id, suite, candidate, status}; baseline{id, name} or null; outcome (SHIP, OPTIMIZE, INCONCLUSIVE
+or null); infrastructure; reasons[{code, text, capability, blocks}]; next_steps[]; capabilities[{name, role, ...}];
+seesaw{shown, up[], down[], sentence} or null; waivers[{state, capability, case, owner, reason, expires, waived}]; ledgers[{who,
+run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n}, closed}]; serving{figure: {candidate,
+baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate, baseline, why}]. Scores are in [0, 1],
+differences in [-1, 1]; what is not known is null.
 """
 
 from __future__ import annotations
@@ -50,6 +51,18 @@ def as_dict(view: ReportView) -> dict[str, Any]:
         }
         if seesaw
         else None,
+        "waivers": [
+            {
+                "state": w.state,
+                "capability": w.capability or None,
+                "case": w.case or None,
+                "owner": w.owner,
+                "reason": w.reason,
+                "expires": w.expires,
+                "waived": w.waived or None,
+            }
+            for w in view.waivers
+        ],
         "ledgers": [_ledger(ledger) for ledger in view.ledgers],
         "serving": _facts(view.serving),
         "provenance": _facts(view.provenance),

@@ -63,6 +63,8 @@ def _blocks(view: ReportView) -> Iterator[str]:
         yield f"**{escape(view.partial)}**"
     if view.reasons:
         yield "\n".join(f"- {'**' + r.blocks + '** ' if r.blocks else ''}{escape(r.text)}" for r in view.reasons)
+    if view.waivers:
+        yield "**Waivers:**\n\n" + "\n".join(f"- {escape(waiver.line)}" for waiver in view.waivers)
     if view.capabilities:
         yield from _table(view)
     if view.seesaw:

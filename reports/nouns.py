@@ -217,6 +217,25 @@ class EvidenceView:
 
 
 @dataclass(frozen=True, slots=True)
+class WaiverView:
+    """A waiver and what became of it. line: all of it in one sentence. capability, case: which of the two it names, else ""."""
+
+    state: str  # used | unused | expired
+    capability: str
+    case: str
+    owner: str
+    reason: str
+    expires: str
+    waived: str  # what it kept from blocking; "" unless used
+    line: str
+
+    @property
+    def skipped(self) -> str:
+        """``waived by Ann until 2026-12-31: known``; what a test that it lets pass says."""
+        return f"waived by {self.owner} until {self.expires}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerPart:
     status: str
     total: int
@@ -291,3 +310,4 @@ class ReportView:
     cases: tuple[CaseLine, ...] = field(default=(), repr=False)
     evidence: tuple[EvidenceView, ...] = field(default=(), repr=False)
     evidence_risk: str = ""
+    waivers: tuple[WaiverView, ...] = ()

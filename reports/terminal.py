@@ -62,6 +62,7 @@ def _parts(view: ReportView, width: int) -> list[RenderableType]:
         parts += [Text(""), *(_reason(r.text, r.tone, r.blocks) for r in view.reasons[:_MAX_REASONS])]
         if len(view.reasons) > _MAX_REASONS:
             parts.append(Text(f"  and {len(view.reasons) - _MAX_REASONS} more reasons, in the report"))
+    parts += [_reason(waiver.line, Tone.UNSURE, "") for waiver in view.waivers]
     if view.capabilities:
         parts += [Text(""), _table(view, width)]
     if view.evidence:

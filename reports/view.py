@@ -40,6 +40,8 @@ _TIMINGS = {
     "total_p95_s": "Latency p95",
     "ttft_p50_s": "Time to first token p50",
     "ttft_p95_s": "Time to first token p95",
+    "tpot_p50_s": "Time per output token p50",
+    "tpot_p95_s": "Time per output token p95",
 }
 
 
@@ -79,6 +81,7 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
         headline=headline,
         lead=lead,
         reasons=words.reasons(verdict) if verdict else (),
+        waivers=words.waivers(verdict) if verdict else (),
         next_steps=words.next_steps(run, verdict, capabilities),
         partial=_partial(run),
         capabilities=capabilities,
@@ -244,7 +247,7 @@ def _in_words(reasons: Sequence[tuple[str, int]]) -> str:
 
 def _serving(source: ReportSource, run: RunRecord, base: RunRecord | None) -> tuple[Fact, ...]:
     ours, theirs = source.latencies(run.id), source.latencies(base.id) if base else None
-    found = [_fact(key, name, getattr(ours, key), getattr(theirs, key, None)) for key, name in _TIMINGS.items()]
+    found = [_fact(key, name, getattr(ours, key, None), getattr(theirs, key, None)) for key, name in _TIMINGS.items()]
     for key in _SERVING:
         found += _flat_facts(key, run.provenance.get(key), base.provenance.get(key) if base else None)
     return tuple(found[:_MAX_FACTS])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.model import CapabilityComparison, Claim, Outcome, Reason, Role, RunRecord, Verdict
-from reports.nouns import CapabilityView, ReasonView, SeesawView, Tone
+from harness.model import CapabilityComparison, Claim, Outcome, Reason, Role, RunRecord, Verdict, WaiverUse
+from harness.waivers import CODES
+from reports.nouns import CapabilityView, ReasonView, SeesawView, Tone, WaiverView
 from reports.text import LABEL_CHARS, interval, label, plural, points
 
 # Strongest first: the first claim that a capability shows gives its row its colour and mark.
@@ -62,9 +63,30 @@ def note(comparison: CapabilityComparison) -> str:
 
 
 def reasons(verdict: Verdict) -> tuple[ReasonView, ...]:
-    """The most blocking first; otherwise in the order that the decision gave them."""
-    ordered = sorted(verdict.reasons, key=lambda r: _RANK.get(r.blocks, 2) if r.blocks else 2)
+    """The most blocking first; otherwise in the order that the decision gave them. Waivers are told of on their own."""
+    told = [r for r in verdict.reasons if r.code not in CODES]
+    ordered = sorted(told, key=lambda r: _RANK.get(r.blocks, 2) if r.blocks else 2)
     return tuple(_reason(reason) for reason in ordered)
+
+
+def waivers(verdict: Verdict) -> tuple[WaiverView, ...]:
+    """Those that were used first, then expired and unused ones: all of them, however many."""
+    order = ("used", "expired", "unused")
+    return tuple(_waiver(use) for use in sorted(verdict.waivers, key=lambda use: order.index(use.state)))
+
+
+def _waiver(use: WaiverUse) -> WaiverView:
+    waiver = use.waiver
+    owner, why, day = label(waiver.owner, 80), label(waiver.reason, 300), label(waiver.expires, 20)
+    capability, case = label(waiver.capability or ""), label(waiver.case or "")
+    about = f"case {case}" if case else capability
+    waived = label(use.waived, 400)
+    line = {
+        "used": f"waived by {owner} until {day} ({why}): {waived}",
+        "expired": f"expired on {day}, no longer counts: the waiver of {owner} for {about} ({why})",
+        "unused": f"not needed: the waiver of {owner} for {about}, until {day} ({why})",
+    }[use.state]
+    return WaiverView(use.state, capability, case, owner, why, day, waived, line)
 
 
 def _reason(reason: Reason) -> ReasonView:
@@ -82,7 +104,8 @@ def lead(run: RunRecord, verdict: Verdict | None) -> tuple[str, str, Tone]:
     if verdict.infrastructure:
         text = "The run cannot be judged as it stands: too much of it failed for reasons that are not the candidate's."
         return verdict.outcome.value, text, Tone.UNSURE
-    protected = [c for c in verdict.comparisons if c.role is Role.PROTECTED]
+    waived = {use.waiver.capability for use in verdict.waivers if use.state != "expired"}  # of these nothing is promised
+    protected = [c for c in verdict.comparisons if c.role is Role.PROTECTED and c.capability not in waived]
     risk = f"{100 * verdict.gate.alpha:g}%"
     of = plural(len(protected), "protected capability", "protected capabilities")
     safe = f"; the chance of a SHIP for a candidate that is worse by its margin on any of {of}"

@@ -13,8 +13,10 @@ import click
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of suite files, for editors, and stop.")
 def command(suite: Path | None, schema: bool) -> None:
     """Check SUITE: every fault as file:line: message. Exit code 0 when there is none, 3 otherwise."""
+    from harness.cli.options import today
     from harness.errors import UsageError
     from harness.suite import json_schema, load_suite
+    from harness.waivers import in_words, subject
 
     if schema:
         click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
@@ -28,3 +30,6 @@ def command(suite: Path | None, schema: bool) -> None:
     for name, capability in loaded.capabilities.items():
         margin = f", margin {capability.margin:g}" if capability.margin else ""
         click.echo(f"  {name:<{width}}  {capability.role}{margin}, {len(capability.cases)} cases x {capability.samples} samples")
+    for waiver in loaded.gate.waivers:
+        over = " (expired: it no longer counts)" if waiver.expires < today().isoformat() else ""
+        click.echo(f"  {subject(waiver)}: {in_words(waiver)}{over}")
