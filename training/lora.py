@@ -30,7 +30,7 @@ def load_adapter(model: Any, path: str) -> Any:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(model, path, is_trainable=True)
+        adapted = PeftModel.from_pretrained(model, path, is_trainable=True)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         text = str(error).strip()
         clash = next((line.strip() for line in text.splitlines() if "size mismatch" in line or "not found" in line), "")
@@ -38,6 +38,9 @@ def load_adapter(model: Any, path: str) -> Any:
         raise TrainingError(
             f"the adapter does not fit its base ({why[:300]})", where=path, todo="Give the base that the adapter was trained on"
         ) from None
+    # The base in hand, not the name the adapter was saved under: peft would look that up on the hub.
+    adapted.peft_config["default"].base_model_name_or_path = model.name_or_path
+    return adapted
 
 
 def save_adapter(model: Any, path: Path, *, base: str) -> None:
@@ -63,13 +66,14 @@ def save_adapter(model: Any, path: Path, *, base: str) -> None:
 def _adapter_weights(model: Any) -> dict[str, Any]:
     from peft import get_peft_model_state_dict
 
-    return dict(get_peft_model_state_dict(model, adapter_name="default"))
+    return dict(get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False))
 
 
 def _write_safetensors(weights: dict[str, Any], path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file(weights, str(path), metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors makes it private; an adapter is shipped and served by others
 
 
 def _plain(value: Any) -> Any:

@@ -40,7 +40,7 @@ def test_messages_prompt_completion_and_strings(tmp_path: Path) -> None:
         (
             {"instruction": "a", "output": "b"},
             "sft",
-            "stage sft needs {messages} or {prompt, completion}; the row has instruction",
+            "needs {messages} or {prompt, completion}; the row has instruction",
         ),
         ({"messages": []}, "sft", "messages is a list of messages or a string, and not empty"),
         ({"messages": [ASK]}, "sft", "messages must end with an assistant message"),
