@@ -33,7 +33,9 @@ def load(base: Path, adapter: Path | None = None) -> tuple[Any, Any]:
     model = load_base(str(base))
     if adapter:
         model = load_adapter(model, str(adapter))
-    return model.eval(), load_tokenizer(str(base))
+    tokenizer = load_tokenizer(str(base))
+    tokenizer.padding_side = "left"  # answers of a batch must start at the same place
+    return model.eval(), tokenizer
 
 
 def answers(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[tuple[str, bool]]:
@@ -44,7 +46,7 @@ def answers(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[tuple[st
     for start in range(0, len(prompts), _BATCH):
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts[start : start + _BATCH]]
         batch = tokenizer.apply_chat_template(
-            chats, add_generation_prompt=True, return_dict=True, return_tensors="pt", padding=True, padding_side="left"
+            chats, add_generation_prompt=True, return_dict=True, return_tensors="pt", padding=True
         )
         with torch.inference_mode():
             made = model.generate(**batch, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
