@@ -236,6 +236,25 @@ class WaiverView:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerView:
+    """What one capability's cases could have shown. shows: smallest true loss or gain with 80 % power; needed: cases its margin
+    takes; None: nothing was measured, or no affordable number."""
+
+    name: str
+    n: int
+    shows: float | None
+    margin: float
+    needed: int | None
+    n_shown: str
+    shows_shown: str
+    margin_shown: str
+    needed_shown: str
+    tone: Tone
+    sentence: str
+    undecided: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerPart:
     status: str
     total: int
@@ -311,3 +330,4 @@ class ReportView:
     evidence: tuple[EvidenceView, ...] = field(default=(), repr=False)
     evidence_risk: str = ""
     waivers: tuple[WaiverView, ...] = ()
+    power: tuple[PowerView, ...] = ()

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.model import CapabilityComparison, Ledger, Role, RunRecord, ScoreRow, Split
-from reports import evidence, sequences, words
+from reports import evidence, power, sequences, words
 from reports.evidence import Limits
 from reports.nouns import CapabilityView, CaseGroup, CaseLine, Fact, LedgerPart, LedgerView, ReportView
 from reports.source import ReportSource
@@ -82,6 +82,7 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
         lead=lead,
         reasons=words.reasons(verdict) if verdict else (),
         waivers=words.waivers(verdict) if verdict else (),
+        power=power.rows(verdict) if verdict and base else (),
         next_steps=words.next_steps(run, verdict, capabilities),
         partial=_partial(run),
         capabilities=capabilities,

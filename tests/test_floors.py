@@ -31,6 +31,8 @@ FLOORS = {
     "harness.comparison": 2,
     "harness.decision": 2,
     "harness.waivers": 2,
+    "harness.powercard": 2,
+    "harness.noise": 2,
     "harness.sizing": 2,
     "harness.client": 3,
     "harness.replies": 3,

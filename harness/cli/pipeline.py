@@ -21,6 +21,7 @@ import click
 from harness import __version__
 from harness.checks import CheckScorer, compile_checks
 from harness.cli.options import today
+from harness.cli.power import card
 from harness.cli.progress import watcher
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
@@ -148,6 +149,7 @@ async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) ->
     scorers = {name: _scorer(suite, name) for name in suite.capabilities}
     to_ask = {name: missing for name, plan in plans.items() if (missing := _missing(store, plan))}
     _say_plan(plans, to_ask)
+    _say_power(store, [plans[name] for name in to_ask])
     runs = {}
     needed = [plans[name].candidate for name in to_ask]
     async with serve_candidates(needed, options=_options(suite), log_dir=store.logs, say=_say) as fleet:
@@ -182,6 +184,7 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
     asked = list(dict.fromkeys([*([base] if pending and isinstance(base, str) else []), *pending]))
     for name, plan in plans.items():
         _say(f"{name}: " + (f"at most {plan.size:,} requests, until it is decided" if name in asked else "decided before"))
+    _say_power(store, [plans[name] for name in asked])
     options = _options(suite)
     async with serve_candidates([plans[n].candidate for n in asked], options=options, log_dir=store.logs, say=_say) as fleet:
         for name in asked:
@@ -273,6 +276,14 @@ def _say_plan(plans: Mapping[str, Plan], to_ask: Mapping[str, int]) -> None:
     for name, plan in plans.items():
         asking = to_ask.get(name, 0)
         _say(f"{name}: {plan.size:,} requests planned, {plan.size - asking:,} answered in the store, {asking:,} to ask")
+
+
+def _say_power(store: Store, plans: Sequence[Plan]) -> None:
+    """What the cases can show, before anything is asked; nothing where everything is answered already."""
+    for plan in plans[:1]:
+        chosen = {name: c for name, c in plan.suite.capabilities.items() if not plan.capabilities or name in plan.capabilities}
+        for line in card(chosen, plan.cases(), plan.suite.gate, store, plan.suite.name, most=12):
+            _say(line)
 
 
 def _options(suite: Suite) -> ServeOptions:

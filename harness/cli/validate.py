@@ -7,12 +7,19 @@ from pathlib import Path
 
 import click
 
+from harness.cli.options import open_store, store_option
+
 
 @click.command("validate")
 @click.argument("suite", type=click.Path(path_type=Path), required=False)
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of suite files, for editors, and stop.")
-def command(suite: Path | None, schema: bool) -> None:
-    """Check SUITE: every fault as file:line: message. Exit code 0 when there is none, 3 otherwise."""
+@click.option("--power", is_flag=True, help="Also tell what each capability's cases can show, and how many its margin needs.")
+@store_option
+def command(suite: Path | None, schema: bool, power: bool, store_dir: Path) -> None:
+    """Check SUITE: every fault as file:line: message. Exit code 0 when there is none, 3 otherwise.
+
+    The store is only looked at for --power: how often answers of two candidates differed in stored runs of this suite.
+    """
     from harness.cli.options import today
     from harness.errors import UsageError
     from harness.suite import json_schema, load_suite
@@ -33,3 +40,10 @@ def command(suite: Path | None, schema: bool) -> None:
     for waiver in loaded.gate.waivers:
         over = " (expired: it no longer counts)" if waiver.expires < today().isoformat() else ""
         click.echo(f"  {subject(waiver)}: {in_words(waiver)}{over}")
+    if power:
+        from harness.cli.power import card
+
+        cases = [case for capability in loaded.capabilities.values() for case in capability.cases]
+        store = open_store(store_dir) if (store_dir / "lock").exists() else None
+        for line in card(loaded.capabilities, cases, loaded.gate, store, loaded.name):
+            click.echo(line)

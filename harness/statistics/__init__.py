@@ -4,23 +4,47 @@ compare_paired   candidate against baseline on the same cases -> PairedCompariso
 claims_of        what such a comparison shows
 sequential       PairedSequence: the same question with evidence that may be looked at after every case
 holm, benjamini_hochberg, mean_bounds, cases_needed, smallest_effect, cases_to_decide ...
+
+Each name is fetched from its module when it is first asked for: planning (power) needs no scipy, and a run asks before it judges.
 """
 
-from harness.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, mean_bounds, wilson_lower
-from harness.statistics.multiplicity import benjamini_hochberg, holm
-from harness.statistics.paired import claims_of, compare_paired
-from harness.statistics.power import cases_needed, cases_to_decide, smallest_effect
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, mean_bounds, wilson_lower
+    from harness.statistics.multiplicity import benjamini_hochberg, holm
+    from harness.statistics.paired import claims_of, compare_paired
+    from harness.statistics.power import cases_for, cases_needed, cases_to_decide, effect_measured, smallest_effect
 
 __all__ = [
     "benjamini_hochberg",
+    "cases_for",
     "cases_needed",
     "cases_to_decide",
     "claims_of",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
     "compare_paired",
+    "effect_measured",
     "holm",
     "mean_bounds",
     "smallest_effect",
     "wilson_lower",
 ]
+
+_HOME = {
+    "intervals": ("clopper_pearson_lower", "clopper_pearson_upper", "mean_bounds", "wilson_lower"),
+    "multiplicity": ("benjamini_hochberg", "holm"),
+    "paired": ("claims_of", "compare_paired"),
+    "power": ("cases_for", "cases_needed", "cases_to_decide", "effect_measured", "smallest_effect"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = next((module for module, names in _HOME.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

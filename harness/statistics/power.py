@@ -8,8 +8,7 @@ decided by it.
 from __future__ import annotations
 
 import math
-
-from scipy.special import ndtri
+from statistics import NormalDist
 
 from harness.errors import UsageError
 from harness.model import PairedComparison
@@ -20,7 +19,8 @@ LARGEST_USEFUL_N = 1_000_000  # above, the honest answer is that no affordable n
 def _z(alpha: float, power: float) -> float:
     if not 0.0 < alpha < 1.0 or not 0.0 < power < 1.0:
         raise UsageError(f"alpha {alpha} and power {power} must lie between 0 and 1")
-    return float(-ndtri(alpha) + ndtri(power))
+    normal = NormalDist()  # the standard library's: a card before a run must not wait for scipy
+    return normal.inv_cdf(power) - normal.inv_cdf(alpha)
 
 
 def cases_needed(margin: float, *, discordance: float, delta: float = 0.0, alpha: float = 0.05, power: float = 0.8) -> int | None:
@@ -61,3 +61,23 @@ def cases_to_decide(comparison: PairedComparison, threshold: float, *, power: fl
     ratio = _z(comparison.alpha, power) / _z(comparison.alpha, 0.5)
     n = comparison.n * (ratio * width / distance) ** 2
     return None if n > LARGEST_USEFUL_N else max(math.ceil(n), comparison.n + 1)
+
+
+def effect_measured(comparison: PairedComparison, *, power: float = 0.8) -> float | None:
+    """The smallest true gain or loss that a comparison as wide as this one shows with this power; None: nothing was measured.
+
+    The interval's half-width is z_alpha standard errors, whatever made it wide: discordance, clusters, a careful method.
+    """
+    if comparison.method == "undecided" or comparison.n < 2:
+        return None
+    half = (comparison.high - comparison.low) / 2.0
+    return min(1.0, half * _z(comparison.alpha, power) / _z(comparison.alpha, 0.5))
+
+
+def cases_for(comparison: PairedComparison, distance: float, *, power: float = 0.8) -> int | None:
+    """Cases like these that show an equal candidate not worse by ``distance``, or a gain of that size; None: unaffordable."""
+    effect = effect_measured(comparison, power=power)
+    if effect is None or distance <= 0.0:
+        return None
+    n = math.ceil(comparison.n * (effect / distance) ** 2)
+    return n if n <= LARGEST_USEFUL_N else None
