@@ -331,9 +331,9 @@ class CapabilityComparison:
     """Two runs compared on one capability: the estimate, what it shows, and what is missing from it.
 
     paired: cases scored in both runs. worst: the same with each missing candidate score 0 and each missing baseline score 1.
-    fixed, broken: ids of cases that went fail->pass, pass->fail. must_pass_failed, must_pass_missing: the candidate's must-pass cases
-    that failed, and those that have no score. n_needed: cases that would decide it (80 % power), None if decided
-    or if no n would.
+    fixed, broken: ids of cases that went fail->pass, pass->fail. must_pass_failed, must_pass_missing: the candidate's must-pass
+    cases that failed, and those that have no score. n_needed: cases that would decide it (80 % power), None if decided or if no
+    n would.
     """
 
     capability: str

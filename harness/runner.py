@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
 
 from harness.errors import HarnessError, UsageError
-from harness.model import Candidate, Case, Client, Request, Response, RunRecord, Score, Scorer, Split, digest_of
+from harness.model import Candidate, Case, Client, Request, Response, RunRecord, Sampling, Score, Scorer, Split, digest_of
 from harness.prompts import render
 from harness.store import RunWriter, Store
 from harness.suite import Suite
@@ -38,7 +38,8 @@ class Plan:
     """What one run is to ask: every selected case of the suite, as many times as its capability has samples.
 
     limit: at most so many cases per capability, the first in suite order; it makes the run partial, as do the other filters.
-    nonce: makes a run of its own out of an otherwise equal plan (``--fresh``).
+    nonce: makes a run of its own out of an otherwise equal plan (``--fresh``). seed_offset: added to every seed, and the cases
+    are asked in another order: the baseline's second run of an A/A comparison, which is partial so that it never ships.
     """
 
     suite: Suite
@@ -47,6 +48,7 @@ class Plan:
     capabilities: tuple[str, ...] = ()
     split: Split | None = None
     nonce: str = ""
+    seed_offset: int = 0
 
     @property
     def run_id(self) -> str:
@@ -58,6 +60,8 @@ class Plan:
     def partial_reason(self) -> str:
         """Why this plan is less than the suite; empty when it is all of it."""
         reasons = []
+        if self.seed_offset:
+            reasons.append("A/A: the baseline asked again")
         if self.limit is not None:
             reasons.append(f"limited to {self.limit} cases per capability")
         if self.capabilities:
@@ -67,12 +71,13 @@ class Plan:
         return "; ".join(reasons)
 
     def settings(self) -> dict[str, Any]:
-        return {
+        settings: dict[str, Any] = {
             "limit": self.limit,
             "capabilities": sorted(self.capabilities),
             "split": str(self.split) if self.split else None,
             "nonce": self.nonce,
         }
+        return settings | {"aa": True, "seed_offset": self.seed_offset} if self.seed_offset else settings
 
     def cases(self) -> Iterator[Case]:
         for name, capability in self.suite.capabilities.items():
@@ -81,11 +86,19 @@ class Plan:
 
     def requests(self, cases: Iterable[Case] | None = None) -> Iterator[Request]:
         """Every (case, sample), in suite order, or those of some cases. Rendered as they are pulled: no memory."""
-        for case in self.cases() if cases is None else cases:
+        for case in self._in_order() if cases is None else cases:
             capability = self.suite.capabilities[case.capability]
             messages = render(self.suite.prompt_for(self.candidate.name, case.capability), case)
             for sample in range(capability.samples):
-                yield Request(self.candidate, case, messages, capability.sampling, sample)
+                yield Request(self.candidate, case, messages, self._sampling(capability.sampling), sample)
+
+    def _in_order(self) -> Iterable[Case]:
+        if not self.seed_offset:
+            return self.cases()
+        return sorted(self.cases(), key=lambda case: digest_of([self.seed_offset, case.id]))
+
+    def _sampling(self, sampling: Sampling) -> Sampling:
+        return replace(sampling, seed=(sampling.seed + self.seed_offset) % 2**31) if self.seed_offset else sampling
 
     @property
     def size(self) -> int:

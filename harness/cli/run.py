@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--split", type=click.Choice(["gate", "dev"]), help="Only this split: a partial run.")
 @click.option("--fresh", is_flag=True, help="Begin a new run even if one is stored (stored answers count).")
 @click.option("--resume", is_flag=True, help="Fail when there is no stored run to continue.")
+@click.option("--aa", is_flag=True, help="Measure the noise: ask the baseline twice, compare it with itself. Never ships.")
 @click.option("--expect-hash", metavar="HASH", help="Fail unless the suite has this hash.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Requests in flight, instead of the suite's.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write the HTML report here (one candidate only).")
@@ -37,7 +38,7 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
     """Run SUITE: serve the candidates, ask, score, compare with the baseline, decide.
 
     Exit code 0 ship, 1 optimize, 2 inconclusive, 3 usage error, 4 infrastructure failed or incomplete; of several candidates the
-    worst. Whatever stops it, running the same command again continues.
+    worst. Whatever stops it, running the same command again continues. With --aa: 0 nothing false is shown, 2 something is.
     """
     wanted = {"html": options["report"], "markdown": options["markdown"], "junit": options["junit"], "json": options["json_path"]}
     finished = _run(suite, store_dir, expect_hash, concurrency, options)
@@ -45,6 +46,8 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
     from harness.cli import judging, outputs
     from reports import terminal
 
+    if options["aa"]:
+        return _aa(store_dir, finished[0], {form: path for form, path in wanted.items() if path})
     codes = []
     if len(finished) > 1 and any(wanted.values()):
         click.echo("several candidates: each report's name gets its candidate's", err=True)
@@ -59,6 +62,16 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
             outputs.write(view, files)
             terminal.show(view, path=str(_short(files["html"])))
     return judging.worst(codes)
+
+
+def _aa(store_dir: Path, result: Finished, files: Mapping[str, Path]) -> int:
+    from harness.cli import noise, outputs
+
+    with open_store(store_dir) as store:
+        code = noise.judge_twice(store, result)
+        if files and result.baseline:
+            outputs.write(outputs.view_of(store, result.run.id, result.baseline.id), files)
+    return code
 
 
 def _run(
@@ -87,6 +100,7 @@ def _run(
         split=Split(options["split"]) if options["split"] else None,
         fresh=options["fresh"],
         resume=options["resume"],
+        aa=options["aa"],
     )
     with open_store(store_dir, create=True) as store:
         return pipeline.run_suite(ask, store)

@@ -48,7 +48,13 @@ def _row(store: Store, record: RunRecord) -> dict[str, Any]:
         "started": datetime.fromtimestamp(record.started_at, UTC).strftime("%m-%d %H:%M"),
         "status": record.status,
         "scored": f"{record.ledger.scored}/{record.ledger.planned}",
-        "verdict": "baseline" if record.promoted else str(stored.verdict.outcome) if stored else "-",
+        "verdict": "A/A"
+        if record.plan.get("aa")
+        else "baseline"
+        if record.promoted
+        else str(stored.verdict.outcome)
+        if stored
+        else "-",
         "suite_hash": record.suite_hash,
         "digest": record.candidate.digest,
     }

@@ -255,3 +255,14 @@ def verdict_of(connection: Connection, run_id: str, baseline_run_id: str | None)
     if row is None:
         return None
     return StoredVerdict(row[0], row[1], noun(Verdict, json.loads(row[2])), row[3])
+
+
+def noise_of(connection: Connection, suite: str) -> StoredVerdict | None:
+    """The latest verdict on an A/A run of a suite."""
+    rows = connection.execute(
+        """SELECT v.run_id, v.baseline_run_id, r.plan FROM verdicts v JOIN runs r ON r.id = v.run_id
+           WHERE r.suite_name = ? AND v.baseline_run_id IS NOT NULL ORDER BY v.decided_at DESC, v.rowid DESC""",
+        [suite],
+    ).fetchall()
+    found = next(((run_id, baseline) for run_id, baseline, plan in rows if json.loads(plan).get("aa") is True), None)
+    return verdict_of(connection, *found) if found else None

@@ -207,6 +207,10 @@ class Store:
         """The latest verdict on a run (against this baseline, when one is named)."""
         return self._with(lambda connection: queries.verdict_of(connection, run_id, baseline_run_id))
 
+    def noise(self, suite: str) -> StoredVerdict | None:
+        """The latest A/A comparison of the suite with this name, if one was made."""
+        return self._with(lambda connection: queries.noise_of(connection, suite))
+
     def suite(self, suite_hash: str) -> tuple[str, str] | None:
         """The YAML a suite was read from and its JSON, by the suite's hash."""
         return self._with(lambda connection: queries.suite_of(connection, suite_hash))
