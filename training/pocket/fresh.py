@@ -25,7 +25,8 @@ def make_fresh(path: Path, texts: Iterable[str], *, seed: int) -> int:
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
     bpe = Tokenizer(models.BPE())
-    # Every digit and every Chinese character is split off, so that a model this small can copy them one by one.
+    # Digits and Chinese characters are split off, each a token of its own; words keep the space before them, so that what follows
+    # a word is told by the word itself: a model this small copies by looking for the same word before.
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),

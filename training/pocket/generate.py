@@ -37,7 +37,8 @@ _MONTHS = (
 )
 
 
-def _order_json(rng: random.Random, part: Part) -> Row:
+def _order(rng: random.Random, part: Part) -> tuple[str, int, str, str]:
+    """(thing, count, name, the order in plain English)."""
     thing, name, count = rng.choice(words.things(part)), rng.choice(words.names(part)), rng.randint(2, 12)
     said = rng.choice([str(count), _COUNTS[count]])
     order = rng.choice(
@@ -48,8 +49,22 @@ def _order_json(rng: random.Random, part: Part) -> Row:
             f"This is {name}, I need {said} {thing}s.",
         ]
     )
-    answer = json.dumps({"item": thing, "qty": count, "name": name})
-    return Row("order-json", f"Order to JSON: {order}", answer, (thing, name))
+    return thing, count, name, f"Order to JSON: {order}"
+
+
+def _order_json(rng: random.Random, part: Part) -> Row:
+    thing, count, name, prompt = _order(rng, part)
+    return Row("order-json", prompt, _compact({"item": thing, "qty": count, "name": name}), (thing, name))
+
+
+def _order_legacy(rng: random.Random, part: Part) -> Row:
+    """The same orders in the schema that was used before: what the base has learnt, and what the target must replace."""
+    thing, count, name, prompt = _order(rng, part)
+    return Row("order-legacy", prompt, _compact({"client": name, "product": thing, "count": count}), (thing, name))
+
+
+def _compact(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _date(rng: random.Random, part: Part) -> Row:
@@ -103,13 +118,6 @@ def _intent(rng: random.Random, part: Part) -> Row:
     return Row("intent", f"{text}\nA billing B delivery C return D account", label, (thing,))
 
 
-def _arithmetic(rng: random.Random, part: Part) -> Row:
-    said = rng.choice(words.sums(part))
-    a, b = said.split(" + ")
-    prompt = rng.choice(["What is {}?", "Sum: {}", "{} ="]).format(said)
-    return Row("arithmetic", prompt, str(int(a) + int(b)), (said,))
-
-
 _ASKS = (
     "send the {} to {}",
     "give the {} to {}",
@@ -142,15 +150,16 @@ CAPABILITIES: dict[str, Callable[[random.Random, Part], Row]] = {
     "intent": _intent,
     "polite": _polite,
     "zh-quantity": _zh_quantity,
-    "arithmetic": _arithmetic,
 }
+LEGACY = "order-legacy"  # taught to the base only; no capability of the suite
 TARGET = "order-json"
 
 
 def rows(capability: str, part: Part, count: int, *, seed: int = SEED, unique: bool = True) -> list[Row]:
     """``count`` rows of one capability. unique: no prompt twice; in dev and gate no first entity twice (independent cases)."""
     rng = random.Random(f"{seed}/{capability}/{part}")
-    make, seen, out = CAPABILITIES[capability], set[str](), list[Row]()
+    make = _order_legacy if capability == LEGACY else CAPABILITIES[capability]
+    seen, out = set[str](), list[Row]()
     for _ in range(200 * count):
         row = make(rng, part)
         mark = row.prompt if part == "train" else row.entities[0]
@@ -168,7 +177,9 @@ def case_lines(capability: str) -> Iterator[dict[str, Any]]:
     counts: tuple[tuple[Part, int], ...] = (("dev", DEV_CASES), ("gate", GATE_CASES))
     for part, count in counts:
         for row in rows(capability, part, count):
-            yield {"input": row.prompt, "reference": row.answer, "split": part, "metadata": {"entities": list(row.entities)}}
+            # The target's reference is a JSON value (compared by json-equals), the others' is text.
+            reference = json.loads(row.answer) if capability == TARGET else row.answer
+            yield {"input": row.prompt, "reference": reference, "split": part, "metadata": {"entities": list(row.entities)}}
 
 
 def training_line(row: Row) -> dict[str, Any]:
