@@ -2,10 +2,11 @@
 
 Top level: schema_version; run{id, suite, candidate, status}; baseline{id, name} or null; outcome (SHIP, OPTIMIZE, INCONCLUSIVE
 or null); infrastructure; reasons[{code, text, capability, blocks}]; next_steps[]; capabilities[{name, role, ...}];
-seesaw{shown, up[], down[], sentence} or null; power[{capability, n, shows, margin, needed}]; waivers[{state, capability, case,
-owner, reason, expires, waived}]; ledgers[{who, run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason:
-n}, closed}]; serving{figure: {candidate, baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate,
-baseline, why}]. Scores are in [0, 1], differences in [-1, 1]; what is not known is null.
+seesaw{shown, up[], down[], sentence} or null; noise (a sentence, or null); power[{capability, n, shows, margin, needed}];
+waivers[{state, capability, case, owner, reason, expires, waived}]; ledgers[{who, run_id, planned, scored, unscored{reason: n},
+errored{code: n}, skipped{reason: n}, closed}]; serving{figure: {candidate, baseline}}; provenance likewise; cases[{id,
+capability, state, must_pass, candidate, baseline, why}]. Scores are in [0, 1], differences in [-1, 1]; what is not known is
+null.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def as_dict(view: ReportView) -> dict[str, Any]:
             }
             for w in view.waivers
         ],
+        "noise": view.noise or None,
         "power": [
             {"capability": p.name, "n": p.n, "shows": _finite(p.shows), "margin": p.margin, "needed": p.needed}
             for p in view.power

@@ -67,6 +67,8 @@ def _blocks(view: ReportView) -> Iterator[str]:
         yield "**Waivers:**\n\n" + "\n".join(f"- {escape(waiver.line)}" for waiver in view.waivers)
     if view.capabilities:
         yield from _table(view)
+    if view.noise:
+        yield escape(view.noise)
     if view.seesaw:
         yield escape(view.seesaw.sentence)
     yield "\n".join(f"- {ledger.who}: {escape(ledger.sum_shown)}" for ledger in view.ledgers)

@@ -331,3 +331,4 @@ class ReportView:
     evidence_risk: str = ""
     waivers: tuple[WaiverView, ...] = ()
     power: tuple[PowerView, ...] = ()
+    noise: str = ""  # what an A/A comparison of this suite showed, "" when none is stored

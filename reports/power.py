@@ -1,10 +1,12 @@
-"""What each capability's cases could have shown, in words; the numbers are harness.powercard's."""
+"""What each capability's cases could have shown, and the noise under it. The numbers are made elsewhere, here they become words."""
 
 from __future__ import annotations
 
 from harness.model import Claim, Verdict
+from harness.noise import floor_of
 from harness.powercard import MeasuredPower, after
 from reports.nouns import PowerView, Tone
+from reports.source import Decided
 from reports.text import UNKNOWN, label
 
 
@@ -14,6 +16,13 @@ def rows(verdict: Verdict) -> tuple[PowerView, ...]:
         return ()
     undecided = {c.capability for c in verdict.comparisons if set(c.claims) <= {Claim.UNDECIDED}}
     return tuple(_row(found, found.capability in undecided) for found in after(verdict.comparisons))
+
+
+def noise(twice: Decided | None) -> str:
+    """What the suite's A/A comparison showed, in a sentence."""
+    if twice is None:
+        return ""
+    return label(floor_of(twice.verdict.comparisons, twice.verdict.gate.alpha).sentence(), 300)
 
 
 def _row(found: MeasuredPower, undecided: bool) -> PowerView:

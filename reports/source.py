@@ -52,3 +52,6 @@ class ReportSource(Protocol):
     def ledger(self, run_id: str, /) -> Ledger: ...
 
     def latencies(self, run_id: str, /) -> Timings: ...
+
+    def noise(self, suite: str, /) -> Decided | None:
+        """The latest A/A comparison of a suite, if one was made."""

@@ -83,6 +83,7 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
         reasons=words.reasons(verdict) if verdict else (),
         waivers=words.waivers(verdict) if verdict else (),
         power=power.rows(verdict) if verdict and base else (),
+        noise=power.noise(source.noise(run.suite_name)),
         next_steps=words.next_steps(run, verdict, capabilities),
         partial=_partial(run),
         capabilities=capabilities,
@@ -115,6 +116,8 @@ def _partial(run: RunRecord) -> str:
     if run.status == "complete":
         return ""
     plan = ", ".join(f"{label(k, 40)} {label(v, 80)}" for k, v in sorted(run.plan.items()) if v not in (None, (), [], {}, ""))
+    if run.plan.get("aa"):
+        return "This is an A/A run: the baseline asked again, with other seeds and in another order. It never ships."
     known = {"running": "still running", "interrupted": "interrupted before its end", "partial": "a limit or filter was set"}
     return f"This run is partial: {known.get(run.status, label(run.status))}" + (f" (plan: {plan})." if plan else ".")
 

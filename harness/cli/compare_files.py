@@ -145,6 +145,9 @@ class FileSource:
     def latencies(self, run_id: str, /) -> _NoTimings:
         return _NoTimings()
 
+    def noise(self, suite: str, /) -> None:
+        return None
+
     def score_rows(self, run_id: str, /) -> Iterator[ScoreRow]:
         if not self.brief:
             columns = self._columns(run_id)

@@ -57,6 +57,7 @@ class FakeSource:
     stored: dict[str, list[Item]] = field(default_factory=dict)
     verdicts: dict[str, Decided] = field(default_factory=dict)
     figures: dict[str, Timings] = field(default_factory=dict)
+    twice: Decided | None = None
 
     def run(self, run_id: str, /) -> RunRecord:
         return self.runs[run_id]
@@ -90,6 +91,9 @@ class FakeSource:
 
     def latencies(self, run_id: str, /) -> Timings:
         return self.figures.get(run_id, Timings())
+
+    def noise(self, suite: str, /) -> Decided | None:
+        return self.twice
 
 
 def record(run_id: str, name: str, *, status: str = "complete", suite: str = "quickstart", **provenance: object) -> RunRecord:
