@@ -1,8 +1,8 @@
 """Entities of the quickstart, and which split each of them belongs to.
 
-Every generated row is about one or two entities: a person, a thing, a date, a Chinese good. An entity belongs to train, dev or gate by a
-hash of its text, for ever and everywhere, so a gate case never shares its entity with a row that was trained on, whatever the
-seed or the number of rows. The sentences around the entities are shared: they are the skill.
+Every generated row is about one or two entities: a person, a thing, a date, a Chinese good. An entity belongs to train, dev or
+gate by a hash of its text, for ever and everywhere, so a gate case never shares its entity with a row that was trained on,
+whatever the seed or the number of rows. The sentences around the entities are shared: they are the skill.
 """
 
 from __future__ import annotations
