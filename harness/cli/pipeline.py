@@ -85,7 +85,7 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
         runs = _until_done(_execute_pairs(suite, plans, store, promoted or str(base_name)))
     else:
         runs = _until_done(_execute_all(suite, plans, store))
-    baseline = promoted or (runs[base_name] if base_name else None)
+    baseline = promoted or (runs.get(base_name) if base_name else None)
     return [Finished(runs[name], baseline) for name in names]
 
 
