@@ -100,7 +100,7 @@ def _row(name: str, policy: Policy, labels: Sequence[str | None], gate: Gate, fo
     if n < 2:
         problem = "no cases" if n == 0 else "one case"
     elif clustered and len(sizes) < gate.min_clusters:
-        problem = f"under {gate.min_clusters} clusters"
+        problem = f"< {gate.min_clusters} clusters"
     rate = found.value if found else ASSUMED
     shows, needed = None, None
     if not problem:

@@ -1,4 +1,4 @@
-"""What each capability's cases could have shown, and the noise under it. The numbers are made elsewhere, here they become words."""
+"""What each capability's cases could have shown, and the noise under it, in words. The numbers are made elsewhere."""
 
 from __future__ import annotations
 

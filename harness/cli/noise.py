@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.noise import Halves, NoiseFloor
     from harness.store import Store
 
-_NAME = 24  # columns
+_NAME = 22  # columns
 
 
 def judge_twice(store: Store, result: Finished) -> int:

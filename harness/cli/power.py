@@ -11,7 +11,7 @@ from harness.store import Store
 
 PAIRS = 3  # stored comparisons that the discordance is taken from, the latest
 _LOOKED_AT = 12  # runs
-_NAME = 26  # columns
+_NAME = 22  # columns
 
 
 def card(
@@ -20,15 +20,15 @@ def card(
     """The card's lines. most: show so many capabilities, those that have too few cases first; 0 shows all."""
     measured = stored_discordance(store, suite) if store else {}
     rows = before(capabilities, cases, gate, measured)
-    yield f"power (80 %, about; {_source(rows)}), in points of 100:"
-    yield f"  {'capability':<{_NAME}} {'cases':>8} {'clusters':>8} {'shows':>6} {'margin':>6} {'needs':>8}"
+    yield f"power (80 %, about, in points; {_source(rows)}):"
+    yield f"  {'capability':<{_NAME}} {'cases':>7} {'clusters':>8} {'shows':>6} {'margin':>6} {'needs':>7}"
     shown = rows if not most or len(rows) <= most else sorted(rows, key=lambda row: row.enough)[:most]
     mixed = len({row.discordance is None for row in rows}) > 1
     yield from (_line(row, mixed) for row in shown)
     if len(shown) < len(rows):
         yield f"  and {len(rows) - len(shown)} more: harness validate --power shows all"
     if not most:
-        yield "  shows: the smallest true loss (or gain of a target) that is shown in 80 of 100 runs"
+        yield "  shows: the smallest loss (of a target: gain) shown 4 times of 5"
         yield "  needs: cases to show that an equal candidate is not worse by the margin"
 
 
@@ -50,9 +50,9 @@ def _pairs(store: Store, suite: str) -> Iterator[tuple[str, str]]:
 
 def _source(rows: Sequence[PowerRow]) -> str:
     known = [row.discordance for row in rows if row.discordance]
-    assumed = f"assumed {100 * ASSUMED:g} % discordant"
+    assumed = f"assumed {100 * ASSUMED:g} %"
     if not known:
-        return assumed
+        return f"{assumed} discordant"
     runs = max(found.runs for found in known)
     measured = f"discordance of {runs} stored run{'s' if runs > 1 else ''}"
     return measured if len(known) == len(rows) else f"{measured}, * {assumed}"
@@ -65,8 +65,8 @@ def _line(row: PowerRow, mixed: bool) -> str:
     shows = "-" if row.shows is None else f"{100 * row.shows:.1f}"
     needed = "-" if row.problem else "no n" if row.needed is None else f"{row.needed:,}"
     remark = row.problem or ("" if row.enough else "too few")
-    name = fit(row.capability + star, _NAME)
-    return f"  {name} {row.n:>8,} {clusters:>8} {shows:>6} {100 * row.margin:>6.1f} {needed:>8}  {remark}".rstrip()
+    name = fit(row.capability, _NAME - len(star)) + star
+    return f"  {name} {row.n:>7,} {clusters:>8} {shows:>6} {100 * row.margin:>6.1f} {needed:>7}  {remark}".rstrip()
 
 
 def fit(text: str, width: int) -> str:
