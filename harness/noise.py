@@ -121,15 +121,20 @@ def _halved(scores: np.ndarray, margin: float, gate: Gate, rng: np.random.Genera
 def _row(c: CapabilityComparison) -> NoiseRow:
     flips = len(c.fixed) + len(c.broken)
     false = tuple(claim for claim in c.claims if claim in FALSE_CLAIMS)
-    return NoiseRow(c.capability, c.n_paired, flips, *_bounds(flips, c.n_paired), _threshold(c.paired), false)
+    return NoiseRow(c.capability, c.n_paired, flips, *_bounds(flips, c.n_paired), _threshold(c.paired, flips), false)
 
 
-def _threshold(paired: PairedComparison | None) -> float | None:
-    """1.96 standard errors, as the interval's half-width of z_alpha of them tells; never finer than one case."""
+def _threshold(paired: PairedComparison | None, flips: int) -> float | None:
+    """1.96 standard errors, as the interval's half-width of z_alpha of them tells; never finer than one case.
+
+    A sequential interval is wider than that by what looking often costs, so there the flips tell.
+    """
     if paired is None or paired.method == "undecided" or not paired.n:
         return None
     normal = NormalDist()
     error = (paired.high - paired.low) / 2.0 / -normal.inv_cdf(paired.alpha)
+    if paired.method == "sequential":
+        error = flips**0.5 / paired.n
     return min(1.0, max(error * normal.inv_cdf(0.5 + CONFIDENCE / 2.0), 1.0 / paired.n))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,6 +46,15 @@ def test_by_hand() -> None:
     assert row.threshold > 1.96 * np.sqrt(6 / 500**2)
     assert (row.claims, floor.false) == ((), ())
     assert floor.sentence().startswith("noise floor: 1.2 % of cases flip by themselves [0.4, 2.6]; differences under ")
+
+
+def test_a_sequential_interval_is_not_taken_for_the_noise() -> None:
+    from harness.statistics.sequential import compare_sequential
+
+    first, second = flipped(400, 8, 8)
+    (fixed,) = compared(first, second)
+    looked = replace(fixed, paired=compare_sequential(first - second, margin=0.05, alpha=0.05))
+    assert floor_of([looked], 0.05).rows[0].threshold == pytest.approx(1.959964 * 4 / 400)
 
 
 def test_no_flip_at_all_still_has_a_floor() -> None:
