@@ -65,6 +65,10 @@ class StoreError(HarnessError):
     """The store cannot be used: newer version, not a store, damaged, locked for too long, disk full."""
 
 
+class BusyError(StoreError):
+    """Another process is writing this very run; it ends, and then the run can be gone on with."""
+
+
 class ServeError(HarnessError):
     """A model server did not start, died, or is not what it should be; says the cause its log gives."""
 

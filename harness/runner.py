@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import BusyError, HarnessError, UsageError
 from harness.model import Candidate, Case, Client, Request, Response, RunRecord, Sampling, Score, Scorer, Split, digest_of
 from harness.prompts import render
 from harness.store import RunWriter, Store
@@ -23,6 +24,7 @@ from harness.suite import Suite
 
 LOOKUP = 1_000  # requests looked up in the store at a time
 HEALTH_EVERY_S = 0.5
+BUSY_EVERY_S = 0.3
 
 
 class Watcher(Protocol):
@@ -249,6 +251,19 @@ async def _work(job: OpenRun, requests: Iterable[Request], workers: int) -> None
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _begin(store: Store, record: RunRecord, plan: Plan) -> RunWriter:
+    """Begin the run, after whoever is writing it: two commands at once share a baseline's run, the second finds it done."""
+    said = False
+    while True:
+        try:
+            return store.begin_run(record, plan.suite.source_text, policy(plan.suite), plan.requests())
+        except BusyError as error:
+            if not said:
+                logging.getLogger(__name__).warning("%s: %s; waiting for it to end", plan.candidate.name, error.what)
+            said = True
+            await asyncio.sleep(BUSY_EVERY_S)
+
+
 @contextlib.asynccontextmanager
 async def open_run(
     plan: Plan,
@@ -277,7 +292,7 @@ async def open_run(
         started_at=time.time(),
         provenance=dict(provenance),
     )
-    writer = store.begin_run(record, plan.suite.source_text, policy(plan.suite), plan.requests())
+    writer = await _begin(store, record, plan)
     job = OpenRun(plan, client, scorers, writer, watcher, scorers_digest(scorers), concurrency, health)
     started, status = time.monotonic(), "interrupted"
     figures: dict[str, Any] = {}

@@ -38,13 +38,15 @@ def stored_discordance(store: Store, suite: str) -> dict[str, Discordance]:
 
 
 def _pairs(store: Store, suite: str) -> Iterator[tuple[str, str]]:
+    """The same two weights count once, in whatever versions of the suite they met."""
     records = {record.id: record for record in store.runs(suite)}
-    found = 0
+    found: set[tuple[str, str]] = set()
     for record in list(records.values())[:_LOOKED_AT]:
         stored = None if record.plan.get("aa") else store.verdict(record.id)
         base = records.get(stored.baseline_run_id or "") if stored else None
-        if base is not None and found < PAIRS and record.candidate.digest != base.candidate.digest:
-            found += 1
+        pair = (record.candidate.digest, base.candidate.digest) if base else ("", "")
+        if base is not None and len(found) < PAIRS and pair[0] != pair[1] and pair not in found:
+            found.add(pair)
             yield record.id, base.id
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.errors import BusyError, StoreError
 from harness.store.lock import read_owner, try_flock, write_owner
 
 SEGMENT_LINES = 5_000
@@ -59,7 +59,7 @@ class JournalWriter:
             raise system_error(error, folder) from None
         if not try_flock(self._lock):
             os.close(self._lock)
-            raise StoreError(
+            raise BusyError(
                 f"run {folder.name} is being written by {read_owner(folder / _LOCK)}",
                 where=str(folder.parent.parent),
                 todo="Wait for it, or start a fresh run",
