@@ -14,7 +14,7 @@ import pytest
 from support.scripted_server import Body, Fault, ScriptedServer
 from support.suites import write_rows, write_suite
 
-from harness.cli import run as harness
+from harness.cli import call as harness
 from harness.store import Store
 from harness.suite import load_suite
 
@@ -182,10 +182,15 @@ def test_the_power_card_before_and_after(tmp_path: Path, capsys: pytest.CaptureF
         assert power[0]["shows"] > power[1]["shows"] > 0  # half of the dates flip, no sum does
         assert power[0]["needed"] > N >= power[1]["needed"]
         assert place.run("-c", "worse") == 1
-        assert "power" not in capsys.readouterr().err  # nothing is asked, so nothing is planned
+        assert "power (80" not in capsys.readouterr().err  # nothing is asked, so nothing is planned
         assert place("validate", str(place.suite), "--power") == 0
         measured = capsys.readouterr().out
         assert "discordance of 1 stored run" in measured
+        Place(tmp_path, server.url, version=2).run("-c", "worse")  # the same two once more, scored again
+        assert place.run("--aa") == 0
+        capsys.readouterr()
+        assert place("validate", str(place.suite), "--power") == 0
+        assert measured.split("power (80")[1] == capsys.readouterr().out.split("power (80")[1]
         assert re.search(r"^  date .* too few$", measured, re.M)
 
 
@@ -279,3 +284,21 @@ def test_the_time_per_token_is_a_gate(tmp_path: Path, capsys: pytest.CaptureFixt
         never = generation | {"stream": "never", "seed": 7}
         Place(tmp_path, server.url, capabilities=checked, generation=never, gate={"max_tpot_p95": 5.0}).run("-c", "worse")
         assert "time per output token (p95) was not measured" in " ".join(capsys.readouterr().out.split())
+
+
+def test_sequential_runs_know_waivers_and_their_noise_is_measured_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"capability": "date", "owner": "Ann", "reason": "known", "expires": "2999-12-31"}
+    with serving(steady) as server:
+        place = Place(tmp_path, server.url, gate={"sequential": True}, waivers=[row])
+        assert place.run("-c", "worse") == 0
+        assert server.count < 4 * N
+        out = " ".join(capsys.readouterr().out.split())
+        assert "waived by Ann" in out
+        assert "is harmed" in out  # asked until it was known what is waived
+        assert place("explain", "latest") == 0
+        assert "the same verdict" in capsys.readouterr().out
+        assert place.run("--aa") == 0
+        assert server.counts["base"] == 4 * N
+        assert "noise floor: 0.0 %" in capsys.readouterr().out
