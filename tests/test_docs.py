@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import run
+from harness.cli import call as run
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)

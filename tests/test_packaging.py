@@ -71,7 +71,7 @@ def test_every_python_module_of_the_tree_is_in_the_wheel(unpacked: Path) -> None
 
 def test_the_quickstart_is_valid_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import harness.cli.demo as d, harness.cli as c; "
-    code += f"assert d.__file__.startswith({str(unpacked)!r}); sys.exit(c.run(['validate', str(d.quickstart())]))"
+    code += f"assert d.__file__.startswith({str(unpacked)!r}); sys.exit(c.call(['validate', str(d.quickstart())]))"
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "quickstart, hash" in done.stdout

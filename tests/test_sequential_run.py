@@ -18,7 +18,7 @@ import pytest
 from support.scripted_server import Body, Fault, ScriptedServer
 from support.suites import write_rows, write_suite
 
-from harness.cli import run as harness
+from harness.cli import call as harness
 from harness.comparison import DECIDED
 from harness.model import Claim, RunRecord, Verdict
 from harness.store import Store

@@ -70,11 +70,11 @@ def group() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of the ``harness`` script."""
-    sys.exit(run(args))
+    sys.exit(call(args))
 
 
-def run(args: list[str] | None = None) -> int:
-    """Run one command line and return its exit code; errors for people are printed to stderr as they read."""
+def call(args: list[str] | None = None) -> int:
+    """Call one command line and return its exit code; errors for people are printed to stderr as they read."""
     try:
         result = group.main(args=args, prog_name="harness", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -39,14 +39,14 @@ def command(store: Path | None) -> int:
 
     Exit code 0 when the damaged candidate was refused and the repaired one shipped, 1 otherwise.
     """
-    from harness.cli import run
+    from harness.cli import call
 
     suite = quickstart()
     met = []
     for number, (candidate, expected, question, answer) in enumerate(STEPS, start=1):
         line = ["run", str(suite), "--candidate", candidate, *(["--store", str(store)] if store else [])]
         click.echo(f"\n== {number} of {len(STEPS)}: {question}\n\n$ harness {' '.join(line)}\n")
-        code = run(line)
+        code = call(line)
         met.append(code == expected)
         click.echo(f"\nexit code {code}. " + (answer if code == expected else f"Expected {expected}: see the reasons above."))
         if code == 4:

@@ -31,7 +31,7 @@ def json_schema() -> dict[str, Any]:
     capability["properties"]["checks"] = {"type": "array", "minItems": 1, "items": checks["items"], "description": described}
     capability["required"] = ["cases", "checks"]
     schema["required"] = ["suite", "candidates", "capabilities"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "suite.yaml"} | schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema | {"title": "suite.yaml"}
 
 
 def _or_variable(described: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import scorefiles, scoretables
-from harness.cli import run
+from harness.cli import call as run
 from harness.cli.compare_files import judge
 from harness.comparison import compare_runs
 from harness.model import Gate, ItemStatus, Ledger, ScoreRow

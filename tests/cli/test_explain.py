@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support.runs import CANDIDATE, make_record, make_request, make_response, make_score
 
-from harness.cli import judging, run
+from harness.cli import call as run
+from harness.cli import judging
 from harness.model import Gate, Outcome
 from harness.store import Store
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.cli import run
+from harness.cli import call as run
 from support.scripted_server import Body, ScriptedServer
 
 CASES = 120
