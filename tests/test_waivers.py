@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.suites import SMALL, faults_of, load_small, write_suite
+from support.suites import SMALL, faults_of, load_small, write_rows, write_suite
 
+from harness.cli import run as harness
 from harness.decision import decide
 from harness.errors import SuiteError, UsageError
 from harness.model import CapabilityComparison, Claim, Floor, Gate, Ledger, Outcome, Role, RunFacts, Verdict, Waiver
@@ -233,3 +235,23 @@ def test_in_a_gate_file(tmp_path: Path) -> None:
     path.write_text(f"\nwaivers:\n- {{case: abc, {rule}}}\n")
     with pytest.raises(SuiteError, match=r"gate.yaml:3: score files have no must-pass"):
         read_gate(path).rules_for(["sums"])
+
+
+def test_score_files_are_compared_with_waivers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sides = []
+    for name, worse in (("a", 3), ("b", 10**9)):
+        rows = ({"case_id": f"q{i}", "capability": "dates", "score": float(i % worse != 0)} for i in range(1, 300))
+        sides.append(str(write_rows(tmp_path / f"{name}.jsonl", rows)))
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("{}\n")
+    assert harness(["compare", *sides, "--gate", str(gate)]) == 1
+    gate.write_text("waivers:\n- {capability: dates, owner: Ann, reason: known, expires: 2999-12-31}\n")
+    capsys.readouterr()
+    assert harness(["compare", *sides, "--gate", str(gate), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["waivers"][0]["state"] == "used"
+    assert told["waivers"][0]["waiver"]["owner"] == "Ann"
+    assert [reason["code"] for reason in told["reasons"]] == ["waived"]
+    gate.write_text(gate.read_text().replace("2999", "2019"))
+    assert harness(["compare", *sides, "--gate", str(gate)]) == 1
+    assert "expired on 2019-12-31" in " ".join(capsys.readouterr().out.split())
