@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.suites import SMALL, faults_of, load_small, write_rows, write_suite
 
-from harness.cli import run as harness
+from harness.cli import call as harness
 from harness.decision import decide
 from harness.errors import SuiteError, UsageError
 from harness.model import CapabilityComparison, Claim, Floor, Gate, Ledger, Outcome, Role, RunFacts, Verdict, Waiver
