@@ -34,7 +34,7 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Discordance:
-    """Mean squared difference of a case between two runs (for 0/1 scores: the share of flips), and what it comes from."""
+    """Variance of a case's difference between two runs (0/1 scores, equal means: the share of flips), and what it comes from."""
 
     value: float
     cases: int
@@ -135,22 +135,23 @@ def after(comparisons: Iterable[CapabilityComparison]) -> tuple[MeasuredPower, .
 
 
 def discordances(pairs: Iterable[tuple[Iterable[ScoreRow], Iterable[ScoreRow]]]) -> dict[str, Discordance]:
-    """Per capability, over the cases that are wholly scored in both runs of a pair.
+    """Per capability, over the cases wholly scored in both runs of a pair: mean squared difference around the pair's mean.
 
-    Two cases, one of them discordant, are counted on top (Laplace): few cases without a flip must not promise any precision.
+    Around the mean, since a candidate that lost a whole skill says nothing of how cases flip between two that are alike. Two
+    cases, one of them discordant, are counted on top (Laplace): few cases without a flip must not promise any precision.
     """
     total: dict[str, float] = {}
     cases: dict[str, int] = {}
     runs: dict[str, int] = {}
     for ours, theirs in pairs:
         means, others = case_means(ours), case_means(theirs)
-        seen = set()
+        differences: dict[str, list[float]] = {}
         for key in means.keys() & others.keys():
-            name = key[0]
-            total[name] = total.get(name, 0.0) + (means[key] - others[key]) ** 2
-            cases[name] = cases.get(name, 0) + 1
-            seen.add(name)
-        for name in seen:
+            differences.setdefault(key[0], []).append(means[key] - others[key])
+        for name, found in differences.items():
+            shift = sum(found) / len(found)
+            total[name] = total.get(name, 0.0) + sum((difference - shift) ** 2 for difference in found)
+            cases[name] = cases.get(name, 0) + len(found)
             runs[name] = runs.get(name, 0) + 1
     return {name: Discordance((total[name] + 1.0) / (n + 2.0), n, runs[name]) for name, n in sorted(cases.items())}
 

@@ -68,8 +68,12 @@ def test_what_can_decide_nothing_says_so() -> None:
 def test_discordance_of_stored_runs() -> None:
     ours = [row(i, 1.0) for i in range(98)] + [row(98, None), row(99, 1.0, split=Split.DEV)]
     theirs = [row(i, float(i >= 10)) for i in range(98)] + [row(98, 1.0), row(99, 0.0, split=Split.DEV)]
-    assert discordances([(ours, theirs)]) == {"dates": Discordance(11 / 100, 98, 1)}
-    assert discordances([(ours, theirs), (ours, ours)])["dates"] == Discordance(11 / 198, 196, 2)
+    around = 10 - 98 * (10 / 98) ** 2  # ten flips one way, less what they moved the mean
+    measured = discordances([(ours, theirs)])["dates"]
+    assert (measured.value, measured.cases, measured.runs) == (pytest.approx((around + 1) / 100), 98, 1)
+    assert discordances([(ours, theirs), (ours, ours)])["dates"].value == pytest.approx((around + 1) / 198)
+    lost = [row(i, 0.0) for i in range(98)]
+    assert discordances([(lost, ours)])["dates"].value == pytest.approx(1 / 100)  # a skill lost whole is no noise
     assert discordances([]) == {}
     assert discordances([([], theirs)]) == {}
 
