@@ -72,7 +72,7 @@ def _compare_runs(
 ) -> int:
     from harness.cli import judging, outputs, verdicts
     from harness.suite import load_suite
-    from reports import terminal
+    from reports.terminal import show
 
     with open_store(store_dir) as store:
         ours, theirs = store.run(candidate), store.run(baseline)
@@ -89,5 +89,5 @@ def _compare_runs(
             sides = [verdicts.Side(run=run.id, name=run.candidate.name, ledger=store.ledger(run.id)) for run in (ours, theirs)]
             click.echo(verdicts.as_json(verdict, sides[0], sides[1], code))
         else:
-            terminal.show(view, path=str(files.get("html", "")))
+            show(view, path=str(files.get("html", "")))
     return code

@@ -70,7 +70,7 @@ def judge(scores: ScoreFiles, rules: GateRules) -> Verdict:
 
 
 def _show(source: FileSource, files: Mapping[str, Path]) -> None:
-    from reports import terminal
+    from reports.terminal import show
 
     names, left = source.names, source.scores.left_out
     click.echo(f"candidate {names[CANDIDATE]}, baseline {names[BASELINE]}, gate: {source.gate}")
@@ -81,7 +81,7 @@ def _show(source: FileSource, files: Mapping[str, Path]) -> None:
     fixed, broken = sum(len(c.fixed) for c in compared), sum(len(c.broken) for c in compared)
     paired = sum(c.n_paired for c in compared)
     click.echo(f"flips: {fixed:,} fixed (fail to pass), {broken:,} broken (pass to fail) of {paired:,} paired cases")
-    terminal.show(_view(replace(source, brief=True)), path=str(files.get("html", "")))
+    show(_view(replace(source, brief=True)), path=str(files.get("html", "")))
 
 
 def _view(source: FileSource) -> ReportView:

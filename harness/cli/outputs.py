@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 def renderers() -> Mapping[str, Callable[[ReportView], str]]:
     """Format -> renderer."""
-    from reports import html, json_report, junit, markdown
+    from reports.html import render as html
+    from reports.json_report import render as json
+    from reports.junit import render as junit
+    from reports.markdown import render as markdown
 
-    return {"html": html.render, "markdown": markdown.render, "junit": junit.render, "json": json_report.render}
+    return {"html": html, "markdown": markdown, "junit": junit, "json": json}
 
 
 def view_of(store: Store, run_id: str, baseline_id: str | None = None) -> ReportView:

@@ -44,7 +44,7 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
     finished = _run(suite, store_dir, expect_hash, concurrency, options)
     # From here on the store is enough. The suite and its cases are gone before scipy comes: so memory holds only one of them.
     from harness.cli import judging, outputs
-    from reports import terminal
+    from reports.terminal import show
 
     if options["aa"]:
         return _aa(store_dir, finished[0], {form: path for form, path in wanted.items() if path})
@@ -60,7 +60,7 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
             files.setdefault("html", outputs.default_path(store, run.suite_name, run.candidate.name, run.id))
             view = outputs.view_of(store, run.id, baseline.id if baseline else None)
             outputs.write(view, files)
-            terminal.show(view, path=str(_short(files["html"])))
+            show(view, path=str(_short(files["html"])))
     return judging.worst(codes)
 
 
