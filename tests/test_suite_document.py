@@ -203,10 +203,20 @@ json_values = st.recursive(
 )
 
 
+BREAKS = set("\x85\u2028\u2029")
+
+
+@pytest.mark.parametrize("mark", sorted(BREAKS))
+def test_a_key_over_a_raw_line_break_is_told(mark: str) -> None:
+    with pytest.raises(SuiteError, match=":1: is not valid YAML"):
+        parse_document(f'{{"a{mark}b": 1}}', HERE)
+
+
 @given(st.dictionaries(texts, json_values, min_size=1, max_size=4), st.booleans())
 def test_json_is_yaml(value: object, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     assume(ascii_only or "\\" not in text)
+    assume(not BREAKS & set(text))  # line breaks to YAML, letters to JSON: see the next test
     try:
         document = parse_document(text, HERE)
     except SuiteError as error:  # YAML forbids some characters where they stand raw; then it is told
