@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from harness.errors import DataError
 from harness.model import ItemStatus, Ledger, ScoreRow, Split
 
+STRETCH = 10_000  # rows that are objects at a time
 STATUSES = tuple(ItemStatus)
 _SCORED = STATUSES.index(ItemStatus.SCORED)
 _SKIPPED = STATUSES.index(ItemStatus.SKIPPED)
@@ -118,9 +120,8 @@ class _Numbers:
 
 def of_rows(*runs: Iterable[ScoreRow], split: Split) -> tuple[CaseTable, tuple[ScoreColumns, ...]]:
     """The rows of ``split`` of one run or of two that are to be compared, as columns over one table of cases."""
-    kept = [[row for row in rows if row.split == split] for rows in runs]
     pairs, clusters = _Numbers(), _Numbers()
-    columns = tuple(_columns(rows, pairs, clusters) for rows in kept)
+    columns = tuple(_run_columns((row for row in rows if row.split == split), pairs, clusters) for rows in runs)
     keys: list[tuple[str, str]] = list(pairs.index)  # type: ignore[arg-type]
     names = _Numbers()
     capability = names.of(name for name, _ in keys)
@@ -133,9 +134,21 @@ def of_rows(*runs: Iterable[ScoreRow], split: Split) -> tuple[CaseTable, tuple[S
     return table, columns
 
 
-def _columns(rows: Sequence[ScoreRow], pairs: _Numbers, clusters: _Numbers) -> ScoreColumns:
+def _run_columns(rows: Iterable[ScoreRow], pairs: _Numbers, clusters: _Numbers) -> ScoreColumns:
+    """A run's rows, a stretch at a time: a hundred thousand of them as objects would be the peak of a run's memory."""
+    reasons, rest = _Numbers(), iter(rows)
+    parts = [_columns(list(islice(rest, STRETCH)), pairs, clusters, reasons)]
+    while stretch := list(islice(rest, STRETCH)):
+        parts.append(_columns(stretch, pairs, clusters, reasons))
+    if len(parts) == 1:
+        return parts[0]
+    arrays = ("case", "sample", "status", "value", "passed", "must_pass", "cluster", "reason")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    return ScoreColumns(**joined, reasons=parts[-1].reasons)
+
+
+def _columns(rows: Sequence[ScoreRow], pairs: _Numbers, clusters: _Numbers, reasons: _Numbers) -> ScoreColumns:
     """Columns first, then arithmetic on whole columns: a million rows must not take a million turns of slow Python."""
-    reasons = _Numbers()
     position = {status: i for i, status in enumerate(STATUSES)}
     cluster = np.full(len(rows), -1, dtype=np.int64)
     if any(row.cluster is not None for row in rows):

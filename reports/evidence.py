@@ -10,7 +10,7 @@ import html
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.model import CapabilityComparison, CheckResult, Item, ItemStatus, Message, Response, Role, ScoreRow
 from reports import diff
@@ -37,6 +37,7 @@ class Limits:
     troubles: int = 30
 
 
+_WORST = (ItemStatus.ERRORED, ItemStatus.UNSCORED, ItemStatus.SKIPPED)
 ORDER = (State.BROKEN, State.FIXED, State.BOTH_FAIL, State.FAILED)
 
 
@@ -45,28 +46,43 @@ ORDER = (State.BROKEN, State.FIXED, State.BOTH_FAIL, State.FAILED)
 
 @dataclass(slots=True)
 class _Samples:
-    """The samples of one case in one run."""
+    """The samples of one case in one run, counted: a report over many cases keeps no row of them."""
 
-    rows: list[ScoreRow] = field(default_factory=list)
+    values: int = 0
+    total: float = 0.0
+    scored: bool = False
+    marks: int = 0
+    passes: int = 0
+    must_pass: bool = False
+    unscored: ScoreRow | None = None  # the worst of those without a score
+
+    def add(self, row: ScoreRow) -> None:
+        self.must_pass |= row.must_pass
+        if row.status is not ItemStatus.SCORED:
+            if self.unscored is None or _WORST.index(row.status) < _WORST.index(self.unscored.status):
+                self.unscored = row
+            return
+        self.scored = True
+        if row.value is not None:
+            self.values += 1
+            self.total += row.value
+        if row.passed is not None:
+            self.marks += 1
+            self.passes += row.passed
 
     @property
     def mean(self) -> float | None:
-        values = [row.value for row in self.rows if row.status is ItemStatus.SCORED and row.value is not None]
-        return sum(values) / len(values) if values else None
+        return self.total / self.values if self.values else None
 
     @property
     def passed(self) -> bool | None:
         """A case passes when at least half of its scored samples do; None without a pass mark."""
-        marks = [row.passed for row in self.rows if row.status is ItemStatus.SCORED and row.passed is not None]
-        return None if not marks else 2 * sum(marks) >= len(marks)
+        return 2 * self.passes >= self.marks if self.marks else None
 
     @property
     def missing(self) -> ScoreRow | None:
         """The worst of its samples without a score, when no sample has one."""
-        if any(row.status is ItemStatus.SCORED for row in self.rows):
-            return None
-        rank = {ItemStatus.ERRORED: 0, ItemStatus.UNSCORED: 1, ItemStatus.SKIPPED: 2}
-        return min(self.rows, key=lambda row: rank[row.status], default=None)
+        return None if self.scored else self.unscored
 
 
 def case_lines(
@@ -81,15 +97,14 @@ def case_lines(
     for key in sorted(ours, key=lambda k: (rank.get(k[0], len(rank)), k)):
         mine, other = ours[key], theirs.get(key)
         state, why = _state(mine, other, flips.get(key))
-        must = any(row.must_pass for row in mine.rows)
-        lines.append(CaseLine(key[1], key[0], state, must, mine.mean, other.mean if other else None, why))
+        lines.append(CaseLine(key[1], key[0], state, mine.must_pass, mine.mean, other.mean if other else None, why))
     return tuple(lines)
 
 
 def _by_case(rows: Iterable[ScoreRow]) -> dict[tuple[str, str], _Samples]:
     cases: dict[tuple[str, str], _Samples] = defaultdict(_Samples)
     for row in rows:
-        cases[row.capability, row.case_id].rows.append(row)
+        cases[row.capability, row.case_id].add(row)
     return cases
 
 

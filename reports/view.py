@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UsageError
-from harness.model import CapabilityComparison, Ledger, Role, RunRecord, ScoreRow, Split
+from harness.model import CapabilityComparison, ItemStatus, Ledger, Role, RunRecord, ScoreRow, Split, Verdict
 from reports import evidence, power, sequences, words
 from reports.evidence import Limits
-from reports.nouns import CapabilityView, CaseGroup, CaseLine, Fact, LedgerPart, LedgerView, ReportView
+from reports.nouns import CapabilityView, CaseGroup, CaseLine, EvidenceView, Fact, LedgerPart, LedgerView, ReportView
 from reports.source import ReportSource
 from reports.text import (
     UNKNOWN,
@@ -59,13 +59,13 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
     verdict = decided.verdict if decided else None
     base = source.run(decided.baseline_run_id) if decided and decided.baseline_run_id else None
     runs = [("candidate", run)] + ([("baseline", base)] if base else [])
-    rows = {record.id: _examined(source.score_rows(record.id)) for _, record in runs}
+    missing = {r.id: [row for row in _examined(source, r.id) if row.status is not ItemStatus.SCORED] for _, r in runs}
     comparisons = verdict.comparisons if verdict else ()
-    lines = evidence.case_lines(rows[run.id], rows[base.id] if base else (), comparisons)
+    lines = evidence.case_lines(_examined(source, run.id), _examined(source, base.id) if base else (), comparisons)
     roles = {c.capability: c.role for c in comparisons}
     capabilities = tuple(_compared(c) for c in comparisons) if base else _alone(lines, roles)
     opened = evidence.groups(source, run.id, base.id if base else None, lines, roles, limits)
-    examples, more = evidence.troubles(source, [(who, record.id) for who, record in runs], rows, limits)
+    examples, more = evidence.troubles(source, [(who, record.id) for who, record in runs], missing, limits)
     headline, lead, tone = words.lead(run, verdict)
     return ReportView(
         title=words.title(run, verdict),
@@ -97,19 +97,33 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
         serving=_serving(source, run, base),
         provenance=_provenance(run, base),
         cases=tuple(_clean(line) for line in lines),
-        evidence=sequences.evidence(verdict, rows[run.id], rows[base.id]) if verdict and base else (),
+        evidence=_sequences(source, verdict, run, base) if verdict and base else (),
         evidence_risk=f"{100 * verdict.gate.alpha:g}%" if verdict else "",
     )
 
 
-def _examined(rows: Iterable[ScoreRow]) -> tuple[ScoreRow, ...]:
-    """The gate split, which is what a verdict is about; of a run over dev cases alone, these."""
-    every = tuple(rows)
-    return tuple(row for row in every if row.split is Split.GATE) or every
+def _examined(source: ReportSource, run_id: str) -> Iterator[ScoreRow]:
+    """The gate split, which is what a verdict is about; of a run over dev cases alone, these. Read anew, never held."""
+    found = False
+    for row in source.score_rows(run_id):
+        if row.split is Split.GATE:
+            found = True
+            yield row
+    if not found:
+        yield from source.score_rows(run_id)
+
+
+def _sequences(source: ReportSource, verdict: Verdict, run: RunRecord, base: RunRecord) -> tuple[EvidenceView, ...]:
+    if not verdict.gate.sequential:
+        return ()
+    return sequences.evidence(verdict, tuple(_examined(source, run.id)), tuple(_examined(source, base.id)))
 
 
 def _clean(line: CaseLine) -> CaseLine:
-    return CaseLine(label(line.id), label(line.capability), line.state, line.must_pass, line.candidate, line.baseline, line.why)
+    name, capability = label(line.id), label(line.capability)
+    if (name, capability) == (line.id, line.capability):
+        return line
+    return CaseLine(name, capability, line.state, line.must_pass, line.candidate, line.baseline, line.why)
 
 
 def _partial(run: RunRecord) -> str:

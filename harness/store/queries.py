@@ -118,7 +118,13 @@ def score_rows(connection: Connection, run_id: str, first: int, last: int) -> li
             WHERE seq BETWEEN $first AND $last ORDER BY seq""",
         {"run": run_id, "first": first, "last": last},
     ).fetchall()
-    return [ScoreRow(c, k, j, ItemStatus(status), v, p, r, g, Split(split), m) for c, k, j, status, v, p, r, g, split, m in rows]
+    same: dict[str | None, str | None] = {}  # one string for each capability, reason and cluster, not one for each row
+    one = same.setdefault
+    status, part = {str(s): s for s in ItemStatus}, {str(s): s for s in Split}
+    return [
+        ScoreRow(c, str(one(k, k)), j, status[s], v, p, one(r, r), one(g, g), part[split], m)
+        for c, k, j, s, v, p, r, g, split, m in rows
+    ]
 
 
 def item_pages(
