@@ -25,6 +25,7 @@ from harness.model import (
     Role,
     RunFacts,
     Seesaw,
+    SliceComparison,
     Verdict,
 )
 from harness.statistics import benjamini_hochberg, claims_of, holm
@@ -34,17 +35,23 @@ _FIRST = {Outcome.OPTIMIZE: 0, Outcome.INCONCLUSIVE: 1, Outcome.SHIP: 2, None: 3
 
 
 def decide(
-    comparisons: Iterable[CapabilityComparison], gate: Gate, facts: RunFacts | None = None, *, today: date | None = None
+    comparisons: Iterable[CapabilityComparison],
+    gate: Gate,
+    facts: RunFacts | None = None,
+    *,
+    today: date | None = None,
+    slices: Sequence[SliceComparison] = (),
 ) -> Verdict:
     """The verdict over all capabilities. facts: ledgers, floors' scores and latencies; without them, gates on them cannot pass.
 
-    today: the day (UTC) that waivers must hold on; needed when the gate has some. UsageError when comparisons were made at
-    another alpha than the gate's, repeat a capability, or the gate is not valid.
+    slices: parts of the capabilities; they ask for nothing of their own, but are tested for a seesaw together with them. today:
+    the day (UTC) that waivers must hold on; needed when the gate has some. UsageError when comparisons were made at another alpha
+    than the gate's, repeat a capability, or the gate is not valid.
     """
     compared = tuple(comparisons)
     _check(compared, gate)
     holding = active(gate.waivers, today)
-    seesaw = find_seesaw(compared, gate.fdr)
+    seesaw = find_seesaw(compared, gate.fdr, slices)
     broken = list(_infrastructure(facts, gate)) if facts else []
     reasons = [
         *broken,
@@ -55,7 +62,7 @@ def decide(
         *floors(compared, gate, facts),
         *latency(gate, facts),
         *(_unscored_budget(facts.candidate, gate) if facts else ()),
-        *_seesaw_reasons(compared, seesaw, gate, holding.capabilities),
+        *_seesaw_reasons(compared, slices, seesaw, gate, holding.capabilities),
     ]
     reasons, waivers = waive(reasons, compared, gate.waivers, today)
     return Verdict(
@@ -67,14 +74,17 @@ def decide(
         gate=gate,
         infrastructure=bool(broken),
         waivers=waivers,
+        slices=tuple(slices),
     )
 
 
-def find_seesaw(comparisons: Sequence[CapabilityComparison], fdr: float) -> Seesaw | None:
-    """At least one shown gain and one shown loss among all capabilities: two-sided tests, Benjamini-Hochberg at ``fdr``."""
-    tested = [(c, c.paired) for c in comparisons if c.paired is not None and c.paired.method != "undecided"]
+def find_seesaw(comparisons: Sequence[CapabilityComparison], fdr: float, slices: Sequence[SliceComparison] = ()) -> Seesaw | None:
+    """At least one shown gain and one shown loss among all capabilities and slices: two-sided tests, Benjamini-Hochberg at
+    ``fdr`` over all of them."""
+    named = [*((c.capability, c.paired) for c in comparisons), *((s.name, s.paired) for s in slices)]
+    tested = [(name, paired) for name, paired in named if paired is not None and paired.method != "undecided"]
     adjusted = benjamini_hochberg([min(1.0, 2.0 * min(p.p_improved, p.p_regressed)) for _, p in tested])
-    shown = [(c.capability, p.delta) for (c, p), q in zip(tested, adjusted, strict=True) if q <= fdr]
+    shown = [(name, p.delta) for (name, p), q in zip(tested, adjusted, strict=True) if q <= fdr]
     gains = tuple(name for name, delta in shown if delta > 0.0)
     losses = tuple(name for name, delta in shown if delta < 0.0)
     return Seesaw(gains, losses, fdr) if gains and losses else None
@@ -228,12 +238,17 @@ def _unscored_budget(ledger: Ledger, gate: Gate) -> Iterator[Reason]:
 
 
 def _seesaw_reasons(
-    comparisons: Sequence[CapabilityComparison], seesaw: Seesaw | None, gate: Gate, waived: Collection[str]
+    comparisons: Sequence[CapabilityComparison],
+    slices: Sequence[SliceComparison],
+    seesaw: Seesaw | None,
+    gate: Gate,
+    waived: Collection[str],
 ) -> Iterator[Reason]:
-    """A forbidden seesaw blocks, unless each of its losses is waived."""
+    """A forbidden seesaw blocks, unless each of its losses is waived; a capability's waiver holds for its slices."""
     if seesaw is None:
         return
-    by_name = {c.capability: c.paired for c in comparisons}
+    by_name = {c.capability: c.paired for c in comparisons} | {s.name: s.paired for s in slices}
+    waived = {*waived, *(s.name for s in slices if s.capability in waived)}
     up, down = (
         ", ".join(f"{name!r} {_delta(paired)}" for name in names if (paired := by_name[name]) is not None)
         for names in (seesaw.gains, seesaw.losses)

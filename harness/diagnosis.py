@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.comparison import PASS_MARK
+from harness.forgiving import forgiven
 from harness.model import Item, ItemStatus, ScoreRow
 from harness.statistics.sampling import Rate, pass_rates, samples_to_tell
 
@@ -106,8 +107,6 @@ def always_failing(cases: Iterable[CaseDiagnosis]) -> tuple[Key, ...]:
 
 def format_only(items: Iterable[Item]) -> dict[Key, str]:
     """Of these items' cases those whose every scored sample is right but for its form, with the rule of the first."""
-    from harness.forgiving import forgiven
-
     rules: dict[Key, list[str | None]] = {}
     for item in items:
         if item.status is ItemStatus.SCORED:

@@ -357,6 +357,31 @@ class CapabilityComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceComparison:
+    """Two runs compared on those cases of a capability that share one value of a metadata field; see harness.slices.
+
+    It decides nothing but takes part in the seesaw. values: how many rare values were put together, 1: ``value`` stands alone.
+    paired None: too few cases, and reason says so.
+    """
+
+    capability: str
+    field: str
+    value: str
+    n_planned: int
+    n_paired: int
+    candidate_mean: float | None = None
+    baseline_mean: float | None = None
+    paired: PairedComparison | None = None
+    values: int = 1
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a seesaw calls it; no capability is called so."""
+        return f"{self.capability} [{self.field}: {self.value}]"
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """An absolute floor on a capability's mean score: its lower confidence bound must reach it, unless point is True."""
 
@@ -406,6 +431,7 @@ class Gate:
     sequential: bool = False  # cases in random order, asked until decided; evidence by harness.statistics.sequential
     max_tpot_p95_s: float | None = None  # per output token after the first
     waivers: tuple[Waiver, ...] = ()
+    slices: tuple[str, ...] = ()  # metadata fields by whose values each capability is looked at, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +461,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Seesaw:
-    """Capabilities shown up and shown down in the same comparison (Benjamini-Hochberg at fdr)."""
+    """Capabilities (and slices, by name) shown up and shown down in the same comparison (Benjamini-Hochberg at fdr)."""
 
     gains: tuple[str, ...]
     losses: tuple[str, ...]
@@ -454,6 +480,7 @@ class Verdict:
     gate: Gate = field(default_factory=Gate)
     infrastructure: bool = False  # True: exit code 4, the run cannot be judged as it stands
     waivers: tuple[WaiverUse, ...] = ()
+    slices: tuple[SliceComparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

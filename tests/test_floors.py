@@ -37,6 +37,7 @@ FLOORS = {
     "harness.diagnosis": 2,
     "harness.health": 2,
     "harness.slices": 2,
+    "harness.lineage": 2,
     "harness.sizing": 2,
     "harness.client": 3,
     "harness.replies": 3,

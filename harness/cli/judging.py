@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -13,7 +13,8 @@ from harness.columns import of_rows
 from harness.comparison import column_facts, compare_columns
 from harness.decision import decide
 from harness.errors import DataError
-from harness.model import Gate, Outcome, Role, RunRecord, Split, Verdict
+from harness.model import Gate, Outcome, Role, RunRecord, SliceComparison, Split, Verdict
+from harness.slices import compare_slices
 from harness.store import Store
 from harness.store.rows import noun
 
@@ -72,6 +73,7 @@ def weigh(
     cases, columns = of_rows(*(store.score_rows(run.id) for run in runs), split=split)
     ours, theirs = columns[0], columns[1] if baseline else None
     comparisons = compare_columns(cases, ours, theirs, asked, gate)
+    slices = sliced(store, candidate, baseline, gate, asked, gate.slices, split=split) if baseline else ()
     times = store.latencies(candidate.id)
     partial = "; ".join(filter(None, (_partial("candidate", candidate), _partial("baseline", baseline))))
     seen = replace(
@@ -82,7 +84,25 @@ def weigh(
         latency_p95_s=times.total_p95_s,
         tpot_p95_s=times.tpot_p95_s,
     )
-    return decide(comparisons, gate, seen, today=day)
+    return decide(comparisons, gate, seen, today=day, slices=slices)
+
+
+def sliced(
+    store: Store,
+    candidate: RunRecord,
+    baseline: RunRecord,
+    gate: Gate,
+    rules: Mapping[str, Policy],
+    fields: Sequence[str],
+    *,
+    split: Split = Split.GATE,
+) -> tuple[SliceComparison, ...]:
+    """The two runs by the values of these metadata fields; nothing is read where none is asked for."""
+    if not fields:
+        return ()
+    metadata = store.case_metadata(candidate.id)
+    runs = store.score_rows(candidate.id), store.score_rows(baseline.id)
+    return compare_slices(*runs, metadata, fields, rules, gate, split=split)
 
 
 def _filter(run: RunRecord) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.model import Candidate, Case, Item, ItemStatus, Ledger, Message, Response, RunRecord, Score, ScoreRow, Split, Verdict
 from harness.store.database import Connection
-from harness.store.rows import Latencies, StoredVerdict, case_from, components_from, noun
+from harness.store.rows import CapabilityMean, Latencies, StoredVerdict, case_from, components_from, noun
 
 PAGE_ROWS = 2_000
 PAGE_BYTES = 16 << 20
@@ -234,6 +234,34 @@ def latencies(connection: Connection, run_id: str) -> Latencies:
     ).fetchone()
     assert row is not None  # an aggregate without GROUP BY always has a row
     return Latencies(*row)
+
+
+def capability_means(connection: Connection, ids: Sequence[str]) -> list[CapabilityMean]:
+    """The capabilities of these runs, rounded to 12 digits: the order in which threads add up must change no rank."""
+    rows = connection.execute(
+        """SELECT run_id, capability, round(avg(mean) FILTER (scored = planned), 12),
+             count(*) FILTER (scored = planned), count(*), md5(string_agg(case_id, ' ' ORDER BY case_id))
+           FROM (SELECT i.run_id, i.capability, i.case_id, count(*) AS planned, count(s.value) AS scored, avg(s.value) AS mean
+             FROM items i
+             LEFT JOIN answers a ON a.run_id = i.run_id AND a.case_id = i.case_id AND a.sample = i.sample AND a.key = i.key
+               AND a.rank = 2
+             LEFT JOIN scores s ON a.rank = 2 AND s.run_id = i.run_id AND s.case_id = i.case_id AND s.sample = i.sample
+               AND s.key = i.key AND s.scorer = 'checks'
+             WHERE i.split = 'gate' AND i.run_id IN (SELECT unnest($1::VARCHAR[]))
+             GROUP BY i.run_id, i.capability, i.case_id)
+           GROUP BY run_id, capability ORDER BY run_id, capability""",
+        [list(ids)],
+    ).fetchall()
+    return [CapabilityMean(*row) for row in rows]
+
+
+def case_metadata(connection: Connection, run_id: str) -> list[tuple[str, str, str]]:
+    """(capability, case id, metadata as JSON) of a run's gate cases that have any."""
+    return connection.execute(
+        """SELECT DISTINCT i.capability, i.case_id, c.metadata FROM items i JOIN cases c ON c.digest = i.case_digest
+           WHERE i.run_id = ? AND i.split = 'gate' AND c.metadata <> '{}' ORDER BY ALL""",
+        [run_id],
+    ).fetchall()
 
 
 def promoted_id(connection: Connection, suite: str) -> str | None:

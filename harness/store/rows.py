@@ -58,6 +58,21 @@ class Latencies:
     tpot_p95_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CapabilityMean:
+    """One capability of a run on the gate split: mean over its cases of which every sample is scored, None if there is none.
+
+    n_scored of n_planned cases; cases: a digest of the planned cases' ids, equal when two runs planned the same.
+    """
+
+    run_id: str
+    capability: str
+    mean: float | None
+    n_scored: int
+    n_planned: int
+    cases: str
+
+
 def clean(text: str) -> str:
     """The text with lone surrogates replaced by U+FFFD."""
     if text.isascii():

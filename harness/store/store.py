@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import json
 import re
 import threading
 import time
@@ -34,7 +35,7 @@ from harness.model import Item, ItemStatus, Ledger, Request, RunRecord, ScoreRow
 from harness.store import database, journal, lock, queries
 from harness.store import export as exports
 from harness.store.fold import fold as fold_journal
-from harness.store.rows import Latencies, StoredVerdict, clean, plain, to_json
+from harness.store.rows import CapabilityMean, Latencies, StoredVerdict, clean, plain, to_json
 from harness.store.writer import RunWriter
 
 T = TypeVar("T")
@@ -210,6 +211,15 @@ class Store:
     def noise(self, suite: str) -> StoredVerdict | None:
         """The latest A/A comparison of the suite with this name, if one was made."""
         return self._with(lambda connection: queries.noise_of(connection, suite))
+
+    def capability_means(self, run_ids: Sequence[str]) -> list[CapabilityMean]:
+        """What each capability of these runs scored on the gate split, computed by one query."""
+        return self._with(lambda connection: queries.capability_means(connection, run_ids))
+
+    def case_metadata(self, run_id: str) -> dict[tuple[str, str], Mapping[str, Any]]:
+        """(capability, case id) -> metadata, of a run's gate cases that have any."""
+        rows = self._with(lambda connection: queries.case_metadata(connection, run_id))
+        return {(capability, case_id): json.loads(text) for capability, case_id, text in rows}
 
     def suite(self, suite_hash: str) -> tuple[str, str] | None:
         """The YAML a suite was read from and its JSON, by the suite's hash."""

@@ -75,6 +75,9 @@ class GateRules:
             if f.capability not in found
         ]
         faults += self._waiver_faults(found)
+        if self.gate.slices:
+            what = "score files have no metadata, so there are no slices to compare"
+            faults.append(Fault(self._where("gate", "slices"), what, "remove the key, or compare stored runs"))
         if faults:
             raise SuiteError(faults)
         rest = sorted(set(found) - self.capabilities.keys()) if self.default else []

@@ -32,7 +32,7 @@ def suite_hash(spec: SuiteFile, capabilities: Mapping[str, Capability], prompts:
 def _gate(gate: Gate) -> dict[str, Any]:
     """All of it; what was added later counts only where it is used, so that older suites keep their hash."""
     content = asdict(gate)
-    for key in ("sequential", "max_tpot_p95_s", "waivers"):
+    for key in ("sequential", "max_tpot_p95_s", "waivers", "slices"):
         if not content[key]:
             del content[key]
     return content

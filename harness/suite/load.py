@@ -21,7 +21,7 @@ from harness.suite.layers import LayeredPrompt, stack_generation, stack_prompts,
 from harness.suite.nouns import CandidateSpec, Capability, Generation, Suite
 from harness.suite.parse import parse_suite
 from harness.suite.references import reference_faults
-from harness.suite.rules import rule_faults
+from harness.suite.rules import rule_faults, slice_faults
 from harness.suite.spec import CapabilityFile, GateFile, SuiteFile, WaiverFile
 from harness.suite.waivers import waiver_faults
 
@@ -43,6 +43,7 @@ def load_suite(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.envi
         name: loading.capability(name, item, data["capabilities"][name], spec) for name, item in spec.capabilities.items()
     }
     loading.faults += waiver_faults(spec, data, capabilities, document)
+    loading.faults += slice_faults(spec, capabilities, document)
     prompts = loading.prompts(spec, capabilities)
     if loading.faults:
         raise SuiteError(loading.sorted_faults(resolver.secrets))
@@ -241,6 +242,7 @@ def gate_of(spec: GateFile, waivers: Iterable[WaiverFile] = ()) -> Gate:
         sequential=spec.sequential,
         max_tpot_p95_s=spec.max_tpot_p95,
         waivers=tuple(Waiver(w.owner, w.reason, w.expires, w.capability, w.case) for w in waivers),
+        slices=tuple(dict.fromkeys(spec.slices)),
     )
 
 

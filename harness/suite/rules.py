@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from harness.errors import Fault
 from harness.model import Role
 from harness.plugs import nearest
+from harness.slices import known_fields
 from harness.suite.document import Document
+from harness.suite.nouns import Capability
 from harness.suite.spec import RESERVED, CandidateFile, SuiteFile
 
 
@@ -93,3 +95,14 @@ def _decision(spec: SuiteFile, capabilities: list[str], document: Document) -> I
         if name not in capabilities:
             where = document.where(("gate", "floors", name))
             yield Fault(where, f"a floor for {name!r}, which is no capability", nearest(name, capabilities))
+
+
+def slice_faults(spec: SuiteFile, capabilities: Mapping[str, Capability], document: Document) -> Iterator[Fault]:
+    """A field that no case has would show nothing and look as if all were well."""
+    if not spec.gate.slices or any(not capability.all_cases for capability in capabilities.values()):
+        return  # faulty cases have a fault of their own
+    names = known_fields(case.metadata for capability in capabilities.values() for case in capability.all_cases)
+    for number, field in enumerate(spec.gate.slices):
+        if field not in names:
+            todo = nearest(field, sorted(names)) if names else "give cases `metadata: {NAME: VALUE}`"
+            yield Fault(document.where(("gate", "slices", number)), f"no case has the metadata field {field!r}", todo)

@@ -200,6 +200,11 @@ class GateFile(FileModel):
     sequential: bool = Field(
         default=False, description="Ask cases in random order, and no more of a capability, then of the run, than decides it."
     )
+    slices: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(),
+        max_length=10,
+        description="Metadata fields of cases; their values are compared within each capability and looked at for a seesaw.",
+    )
 
 
 def _day(value: Any) -> Any:
