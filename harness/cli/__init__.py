@@ -23,6 +23,8 @@ COMMANDS = {
     "explain": "Make a stored verdict again from the store alone, down to single answers; what-if.",
     "report": "Write the report of a run: HTML, markdown, JUnit XML, JSON.",
     "runs": "List the runs in the store.",
+    "health": "Find the cases that tell nothing, from the stored runs of a suite.",
+    "history": "Show which capabilities move against each other over checkpoints.",
     "promote": "Make a run the baseline of its suite.",
     "export": "Write responses or scores to Parquet, JSONL or CSV.",
     "train": "Train a LoRA adapter from a recipe (SFT, DPO).",
