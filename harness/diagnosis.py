@@ -25,8 +25,8 @@ from enum import StrEnum
 
 from harness.comparison import PASS_MARK
 from harness.forgiving import forgiven
-from harness.model import Item, ItemStatus, ScoreRow
-from harness.statistics.sampling import Rate, pass_rates, samples_to_tell
+from harness.model import CapabilityComparison, Item, ItemStatus, ScoreRow
+from harness.statistics.sampling import Flips, Rate, flip_rates, pass_rates, samples_to_tell
 
 Key = tuple[str, str]  # capability, case id
 CHANCE, POWER = 0.25, 0.8  # an answer that comes one time in four, seen with this power: how many samples are advised
@@ -94,9 +94,9 @@ def diagnose(
 ) -> tuple[CaseDiagnosis, ...]:
     """The kind of every case in the order of the rows. greedy: capabilities asked at temperature 0. flipping: cases that flip
     between runs of the same weights. Form is looked at afterwards, with_format, of the cases that always_failing names."""
-    samples: dict[Key, list[ScoreRow]] = {}
+    samples: dict[Key, _Samples] = {}
     for row in rows:
-        samples.setdefault((row.capability, row.case_id), []).append(row)
+        samples.setdefault((row.capability, row.case_id), _Samples(row.cluster)).add(row)
     return tuple(_case(key, found, key[0] in greedy, key in flipping) for key, found in samples.items())
 
 
@@ -155,18 +155,33 @@ def passes(row: ScoreRow) -> bool:
     return row.passed if row.passed is not None else row.value is not None and row.value >= PASS_MARK
 
 
-def _case(key: Key, rows: Sequence[ScoreRow], is_greedy: bool, is_flipping: bool) -> CaseDiagnosis:
-    scored = [row for row in rows if row.status is ItemStatus.SCORED]
-    passed, cluster = sum(map(passes, scored)), rows[0].cluster
-    if not scored:
-        return CaseDiagnosis(*key, Kind.UNSCORED, 0, 0, cluster, rows[0].reason or "unknown")
-    if passed == len(scored):
+@dataclass(slots=True)
+class _Samples:
+    """One case's samples, counted: of many rows none is kept."""
+
+    cluster: str | None
+    scored: int = 0
+    passed: int = 0
+    reason: str = ""
+
+    def add(self, row: ScoreRow) -> None:
+        if row.status is ItemStatus.SCORED:
+            self.scored += 1
+            self.passed += passes(row)
+        else:
+            self.reason = self.reason or row.reason or "unknown"
+
+
+def _case(key: Key, found: _Samples, is_greedy: bool, is_flipping: bool) -> CaseDiagnosis:
+    if not found.scored:
+        return CaseDiagnosis(*key, Kind.UNSCORED, 0, 0, found.cluster, found.reason)
+    if found.passed == found.scored:
         kind = Kind.PASSES
-    elif passed:
+    elif found.passed:
         kind = Kind.UNSTABLE if is_greedy else Kind.SOMETIMES
     else:
         kind = Kind.UNSTABLE if is_flipping else Kind.ALWAYS
-    return CaseDiagnosis(*key, kind, len(scored), passed, cluster)
+    return CaseDiagnosis(*key, kind, found.scored, found.passed, found.cluster)
 
 
 def _capability(
@@ -235,3 +250,22 @@ def _always(found: CapabilityDiagnosis) -> str:
         f"always or sometimes, {seen} cannot tell; generation.samples: {more} at a temperature above 0 would show a right answer "
         f"that comes one time in {round(1 / CHANCE)} with {100 * POWER:g} % power"
     )
+
+
+def flips(comparison: CapabilityComparison, clusters: Mapping[str, str | None], *, stopped_early: bool = False) -> Flips:
+    """Churn and negative flip rate of a comparison. clusters: the label, or None, of each case scored in both runs.
+
+    No interval where it would not hold: a sequential run stopped when it was decided (stopped_early), or the cases at hand are
+    not those that were compared (a sample is missing).
+    """
+    broken, fixed = set(comparison.broken), set(comparison.fixed)
+    ids = sorted(clusters)
+    if stopped_early or len(ids) != comparison.n_paired or not broken | fixed <= clusters.keys():
+        why = "the run stopped when it was decided" if stopped_early else "samples are missing"
+        n = comparison.n_paired
+        shares = [len(both) / n if n else None for both in (broken | fixed, broken)]
+        churn, negative = (Rate(share, None, None, n, n, 0, why) for share in shares)
+        return Flips(len(fixed), len(broken), churn, negative)
+    before = [i in broken or i not in fixed for i in ids]  # whether a case that did not flip passes makes no difference
+    after = [i not in broken for i in ids]
+    return flip_rates(before, after, clusters=[clusters[i] for i in ids])

@@ -353,7 +353,13 @@ def policy(suite: Suite) -> dict[str, Any]:
         "version": suite.version,
         "gate": asdict(suite.gate),
         "capabilities": {
-            name: {"role": str(c.role), "margin": c.margin, "samples": c.samples, "description": c.description}
+            name: {
+                "role": str(c.role),
+                "margin": c.margin,
+                "samples": c.samples,
+                "temperature": c.sampling.temperature,
+                "description": c.description,
+            }
             for name, c in suite.capabilities.items()
         },
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from reports.nouns import CapabilityView, EvidenceView, SeesawView
+from reports.nouns import CapabilityView, EvidenceView, SeesawView, TrackView
 from reports.text import signed
 
 # 14 x 14 shapes around the origin, by mark: filled for what is shown, hollow for what is weaker.
@@ -140,3 +140,22 @@ def evidence(row: EvidenceView) -> Markup:
     name = escape(f"{row.name}: {row.sentence}")
     box = f'viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none" width="100%" height="{height:g}"'
     return Markup(f'<svg class="evidence" {box} role="img" aria-label="{name}">{"".join(parts)}</svg>')  # noqa: S704 - as above
+
+
+def track(row: TrackView) -> Markup:
+    """Scores over the checkpoints between 0 and 1: a line that is broken where a score is missing, and a dot for each."""
+    width, height, last = 200.0, 36.0, max(len(row.scores) - 1, 1)
+    points = [(4 + (width - 8) * i / last, 3 + (height - 6) * (1.0 - s)) for i, s in enumerate(row.scores) if s is not None]
+    stretches: list[list[str]] = [[]]
+    known = iter(points)
+    for score in row.scores:
+        if score is None:
+            stretches.append([])
+        else:
+            x, y = next(known)
+            stretches[-1].append(f"{x:.1f},{y:.1f}")
+    lines = "".join(f'<polyline points="{" ".join(stretch)}"/>' for stretch in stretches if len(stretch) > 1)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
+    name = escape(f"{row.name}: {row.first_shown} to {row.last_shown}")
+    box = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    return Markup(f'<svg class="track" {box} role="img" aria-label="{name}">{lines}{dots}</svg>')  # noqa: S704 - as above

@@ -35,6 +35,7 @@ class Limits:
     checks: int = 20
     messages: int = 12
     troubles: int = 30
+    diagnosed: int = 2_000  # cases whose answers are read to tell whether only their form is wrong
 
 
 _WORST = (ItemStatus.ERRORED, ItemStatus.UNSCORED, ItemStatus.SKIPPED)

@@ -4,8 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.statistics.history import MIN_CHECKPOINTS, Movement
-from reports.text import label, plural
+import numpy as np
+
+from harness.lineage import lineage
+from harness.model import RunRecord
+from harness.statistics.history import MIN_CHECKPOINTS, Movement, movements
+from reports.nouns import HistoryView, TrackView
+from reports.source import ReportSource
+from reports.text import UNKNOWN, label, percent, plural, points
+
+_PAIRS, _TRACKS = 20, 60
+
+
+def view(source: ReportSource, run: RunRecord, fdr: float) -> HistoryView | None:
+    """The checkpoints of this run's suite up to this run; None when there is none before it."""
+    records = source.runs(run.suite_name)
+    line = lineage(records, source.capability_means([record.id for record in records]), until=run.started_at)
+    if len(line.checkpoints) < 2:
+        return None
+    pairs = movements(line.scores, np.random.default_rng(0))
+    shown = [one for one in pairs if one.is_shown(fdr)]
+    closest = [one for one in pairs[:1] if one.rho is not None]
+    left = ", ".join(f"{count} {why}" for why, count in sorted(line.left_out.items()))
+    return HistoryView(
+        checkpoints=len(line.checkpoints),
+        sentence=sentence(pairs, len(line.checkpoints), fdr),
+        is_against=any(one.is_against(fdr) for one in pairs),
+        tracks=tuple(_track(name, scores) for name, scores in list(line.scores.items())[:_TRACKS]),
+        pairs=tuple(in_words(one) for one in (shown or closest)[:_PAIRS]),
+        pairs_shown=bool(shown),
+        note=f"Runs left out: {left}." if left else "",
+    )
+
+
+def _track(name: str, scores: Sequence[float | None]) -> TrackView:
+    known = [score for score in scores if score is not None]
+    spread = f"{100 * min(known):.1f} to {100 * max(known):.1f}" if known else UNKNOWN
+    return TrackView(
+        name=label(name),
+        scores=tuple(scores),
+        first_shown=percent(known[0] if known else None),
+        last_shown=percent(known[-1] if known else None),
+        change_shown=points(known[-1] - known[0] if known else None),
+        range_shown=spread,
+    )
 
 
 def sentence(pairs: Sequence[Movement], checkpoints: int, fdr: float) -> str:

@@ -3,7 +3,10 @@
 Top level: schema_version; run{id, suite, candidate, status}; baseline{id, name} or null; outcome (SHIP, OPTIMIZE, INCONCLUSIVE
 or null); infrastructure; reasons[{code, text, capability, blocks}]; next_steps[]; capabilities[{name, role, ...}];
 seesaw{shown, up[], down[], sentence} or null; noise (a sentence, or null); power[{capability, n, shows, margin, needed}];
-waivers[{state, capability, case, owner, reason, expires, waived}]; ledgers[{who, run_id, planned, scored, unscored{reason: n},
+waivers[{state, capability, case, owner, reason, expires, waived}]; diagnosis[{capability, cases, always, sometimes, unstable,
+format, unscored, kind, advice, k, pass_at_1, pass_at_k, pass_all_k}]; flips[{capability, fixed, broken, churn,
+negative_flip_rate}]; slices[{capability, field, value, n, baseline, candidate, delta, low, high, seesaw}]; history{checkpoints,
+sentence, pairs[], scores{capability: []}} or null; ledgers[{who, run_id, planned, scored, unscored{reason: n},
 errored{code: n}, skipped{reason: n}, closed}]; serving{figure: {candidate, baseline}}; provenance likewise; cases[{id,
 capability, state, must_pass, candidate, baseline, why}]. Scores are in [0, 1], differences in [-1, 1]; what is not known is
 null.
@@ -15,7 +18,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from reports.nouns import CapabilityView, Fact, LedgerView, ReportView
+from reports.nouns import CapabilityView, DiagnosisView, Fact, HistoryView, LedgerView, ReportView, SliceView
 
 SCHEMA_VERSION = 1
 
@@ -69,6 +72,13 @@ def as_dict(view: ReportView) -> dict[str, Any]:
             {"capability": p.name, "n": p.n, "shows": _finite(p.shows), "margin": p.margin, "needed": p.needed}
             for p in view.power
         ],
+        "diagnosis": [_diagnosis(row) for row in view.diagnosis],
+        "flips": [
+            {"capability": f.name, "fixed": f.fixed, "broken": f.broken, "churn": f.churn, "negative_flip_rate": f.negative}
+            for f in view.flips
+        ],
+        "slices": [_slice(row) for row in view.slices],
+        "history": _history(view.history) if view.history else None,
         "ledgers": [_ledger(ledger) for ledger in view.ledgers],
         "serving": _facts(view.serving),
         "provenance": _facts(view.provenance),
@@ -98,6 +108,26 @@ def _capability(row: CapabilityView) -> dict[str, Any]:
         "claims": list(row.claims),
         "must_pass_failed": list(row.must_pass_failed),
         "reason": row.reason or None,
+    }
+
+
+def _diagnosis(row: DiagnosisView) -> dict[str, Any]:
+    samples = {"k": row.k, "pass_at_1": row.pass_1, "pass_at_k": row.pass_k, "pass_all_k": row.all_k}
+    return {"capability": row.name, "cases": row.n, **dict(row.counts), "kind": row.kind, "advice": row.advice, **samples}
+
+
+def _slice(row: SliceView) -> dict[str, Any]:
+    numbers = {name: _finite(getattr(row, name)) for name in ("baseline", "candidate", "delta", "low", "high")}
+    head = {"capability": row.capability, "field": row.field, "value": row.value, "n": row.n}
+    return {**head, **numbers, "seesaw": row.seesaw or None}
+
+
+def _history(past: HistoryView) -> dict[str, Any]:
+    return {
+        "checkpoints": past.checkpoints,
+        "sentence": past.sentence,
+        "pairs": list(past.pairs) if past.pairs_shown else [],
+        "scores": {row.name: list(row.scores) for row in past.tracks},
     }
 
 

@@ -14,6 +14,7 @@ from reports.nouns import CapabilityView, CaseView, ReportView, State
 from reports.text import UNKNOWN, plural
 
 MAX_CHARS = 60_000
+_DIAGNOSED, _SLICES = 10, 40
 _OPENED = 10
 _ANSWER_CHARS = 300
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$^])")
@@ -73,6 +74,13 @@ def _blocks(view: ReportView) -> Iterator[str]:
         yield escape(view.seesaw.sentence)
     yield "\n".join(f"- {ledger.who}: {escape(ledger.sum_shown)}" for ledger in view.ledgers)
     yield "**Next:**\n\n" + "\n".join(f"{i}. {escape(step)}" for i, step in enumerate(view.next_steps, 1))
+    if failing := [row for row in view.diagnosis if row.failing]:
+        yield "**Why cases fail:**\n\n" + "\n".join(f"- {escape(row.sentence)}" for row in failing[:_DIAGNOSED])
+    if view.slices:
+        yield from _slices(view)
+    if view.history:
+        pairs = view.history.pairs if view.history.pairs_shown else ()
+        yield "\n".join([escape(view.history.sentence), "", *(f"- {escape(pair)}" for pair in pairs)]).rstrip()
     yield from _broken(view)
     base = f", baseline {escape(view.baseline_id)}" if view.baseline_id else ""
     yield f"Run {escape(view.run_id)}{base}, suite {escape(view.suite)}"
@@ -88,6 +96,16 @@ def _table(view: ReportView) -> Iterator[str]:
         rows = [f"| {escape(r.name)} | {r.candidate_shown} | {r.n_shown} | {r.missing_shown} |" for r in view.capabilities]
     for start in range(0, len(rows), 100):
         yield "\n".join([head, *rows[start : start + 100]])
+
+
+def _slices(view: ReportView) -> Iterator[str]:
+    head = "| Slice | Cases | Baseline | Candidate | Difference |\n|---|--:|--:|--:|---|"
+    rows = [
+        f"| {escape(row.capability)}, {escape(row.field)}: {escape(row.value)} | {row.n_shown} | {row.baseline_shown} "
+        f"| {row.candidate_shown} | {f'{row.delta_shown} {escape(row.interval_shown)}'.strip()} |"
+        for row in view.slices[:_SLICES]
+    ]
+    yield "\n".join([head, *rows])
 
 
 def _compared(row: CapabilityView) -> str:

@@ -255,6 +255,95 @@ class PowerView:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnosisView:
+    """Why one capability's cases fail, and what to do next. counts: kind -> cases, in a fixed order. k: samples per case, 1: then
+    no pass@k is told. sentence: with the capability's name; advice: without it."""
+
+    name: str
+    role: Role
+    n: int
+    failing: int
+    counts: tuple[tuple[str, int], ...]
+    k: int
+    pass_1: float | None
+    pass_k: float | None
+    all_k: float | None
+    pass_1_shown: str
+    pass_k_shown: str
+    all_k_shown: str
+    kind: str
+    advice: str
+    note: str
+    tone: Tone
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name}: {self.advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlipView:
+    """Cases of one capability that changed between pass and fail, and their share of all with 95 % bounds."""
+
+    name: str
+    fixed: int
+    broken: int
+    churn: float | None
+    negative: float | None
+    churn_shown: str
+    negative_shown: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SliceView:
+    """One slice. seesaw: up | down when part of a shown seesaw, else "". note: why it is undecided, what it puts together."""
+
+    capability: str
+    field: str
+    value: str
+    n: int
+    baseline: float | None
+    candidate: float | None
+    delta: float | None
+    low: float | None
+    high: float | None
+    seesaw: str
+    n_shown: str
+    baseline_shown: str
+    candidate_shown: str
+    delta_shown: str
+    interval_shown: str
+    tone: Tone
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackView:
+    """One capability over the checkpoints, oldest first; None where a checkpoint has no score."""
+
+    name: str
+    scores: tuple[float | None, ...]
+    first_shown: str
+    last_shown: str
+    change_shown: str
+    range_shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """The checkpoints up to this run. sentence: what moves against what; pairs: those shown, else the closest, in words."""
+
+    checkpoints: int
+    sentence: str
+    is_against: bool
+    tracks: tuple[TrackView, ...]
+    pairs: tuple[str, ...]
+    pairs_shown: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerPart:
     status: str
     total: int
@@ -332,3 +421,8 @@ class ReportView:
     waivers: tuple[WaiverView, ...] = ()
     power: tuple[PowerView, ...] = ()
     noise: str = ""  # what an A/A comparison of this suite showed, "" when none is stored
+    diagnosis: tuple[DiagnosisView, ...] = ()  # the most important first
+    flips: tuple[FlipView, ...] = ()
+    slices: tuple[SliceView, ...] = ()
+    slices_note: str = ""
+    history: HistoryView | None = None

@@ -17,6 +17,19 @@ class Decided(Protocol):
     def baseline_run_id(self) -> str | None: ...
 
 
+class CapabilityMean(Protocol):
+    """One capability of one stored run, computed by a query; see harness.lineage."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def capability(self) -> str: ...
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def cases(self) -> str: ...
+
+
 class Timings(Protocol):
     """Serving figures of a run's successful responses, computed by a query. Times in seconds; None: not measured."""
 
@@ -55,3 +68,11 @@ class ReportSource(Protocol):
 
     def noise(self, suite: str, /) -> Decided | None:
         """The latest A/A comparison of a suite, if one was made."""
+
+    def suite(self, suite_hash: str, /) -> tuple[str, str] | None:
+        """Source and JSON of a suite as it was stored with its runs."""
+
+    def runs(self, suite: str, /) -> Sequence[RunRecord]:
+        """All runs of the suite with this name."""
+
+    def capability_means(self, run_ids: Sequence[str], /) -> Sequence[CapabilityMean]: ...

@@ -76,8 +76,21 @@ def _parts(view: ReportView, width: int) -> list[RenderableType]:
     parts.append(Text(""))
     parts += [Text(f"{ledger.who}: {ledger.sum_shown}", style="" if ledger.closed else "yellow") for ledger in view.ledgers]
     parts.append(Text(""))
-    parts += [_reason(step, Tone.NEUTRAL, "", mark="-") for step in view.next_steps]
+    parts += [_reason(step, Tone.NEUTRAL, "", mark="-") for step in (*view.next_steps, *_insights(view))]
     return parts
+
+
+def _insights(view: ReportView) -> list[str]:
+    """At most three lines of what the report tells at length: why the most important cases fail, slices, and history."""
+    found = []
+    if worst := next((row for row in view.diagnosis if row.failing), None):
+        found.append(worst.sentence)
+    if moved := [row for row in view.slices if row.seesaw]:
+        names = ", ".join(f"{row.capability} [{row.field}: {row.value}]" for row in moved[:2])
+        found.append(f"Look at the slices that moved, in the report: {names}" + (" ..." if len(moved) > 2 else ""))
+    if view.history and view.history.is_against:
+        found.append(view.history.sentence)
+    return found
 
 
 def _reason(text: str, tone: Tone, blocks: str, *, mark: str = "") -> RenderableType:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UsageError
-from harness.model import CapabilityComparison, ItemStatus, Ledger, Role, RunRecord, ScoreRow, Split, Verdict
-from reports import evidence, power, sequences, words
+from harness.model import CapabilityComparison, ItemStatus, Ledger, Role, RunRecord, ScoreRow, SliceComparison, Split, Verdict
+from reports import diagnosis, evidence, history, power, sequences, slices, words
 from reports.evidence import Limits
 from reports.nouns import CapabilityView, CaseGroup, CaseLine, EvidenceView, Fact, LedgerPart, LedgerView, ReportView
 from reports.source import ReportSource
@@ -45,10 +45,18 @@ _TIMINGS = {
 }
 
 
-def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, limits: Limits | None = None) -> ReportView:
+def build(
+    source: ReportSource,
+    run_id: str,
+    baseline_id: str | None = None,
+    *,
+    limits: Limits | None = None,
+    asked: Sequence[SliceComparison] | None = None,
+) -> ReportView:
     """The report of one run, compared as its stored verdict compared it.
 
-    baseline_id: insist on the comparison with this run; UsageError when the stored verdict is about another one.
+    baseline_id: insist on the comparison with this run; UsageError when the stored verdict is about another one. asked: slices
+    that were made for this report, instead of those of the verdict.
     """
     limits = limits or Limits()
     run = source.run(run_id)
@@ -64,6 +72,7 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
     lines = evidence.case_lines(_examined(source, run.id), _examined(source, base.id) if base else (), comparisons)
     roles = {c.capability: c.role for c in comparisons}
     capabilities = tuple(_compared(c) for c in comparisons) if base else _alone(lines, roles)
+    cases = diagnosis.cases(source, run, _examined(source, run.id), limits)
     opened = evidence.groups(source, run.id, base.id if base else None, lines, roles, limits)
     examples, more = evidence.troubles(source, [(who, record.id) for who, record in runs], missing, limits)
     headline, lead, tone = words.lead(run, verdict)
@@ -99,6 +108,11 @@ def build(source: ReportSource, run_id: str, baseline_id: str | None = None, *, 
         cases=tuple(_clean(line) for line in lines),
         evidence=_sequences(source, verdict, run, base) if verdict and base else (),
         evidence_risk=f"{100 * verdict.gate.alpha:g}%" if verdict else "",
+        diagnosis=diagnosis.views(source, run, cases, lines, roles, limits, has_baseline=base is not None),
+        flips=diagnosis.flips(verdict, cases, lines) if verdict and base else (),
+        slices=slices.views(verdict, asked) if verdict and base else (),
+        slices_note=slices.note(verdict, asked) if verdict and base else "",
+        history=history.view(source, run, verdict.gate.fdr) if verdict else None,
     )
 
 

@@ -24,6 +24,7 @@ from harness.scorefiles import ONLY, ScoreFiles, read_scores
 if TYPE_CHECKING:
     from harness.suite.gatefile import GateRules
     from reports.nouns import ReportView
+    from reports.source import CapabilityMean
 
 EXIT = {Outcome.SHIP: 0, Outcome.OPTIMIZE: 1, Outcome.INCONCLUSIVE: 2}
 CANDIDATE, BASELINE = "candidate", "baseline"
@@ -147,6 +148,15 @@ class FileSource:
 
     def noise(self, suite: str, /) -> None:
         return None
+
+    def suite(self, suite_hash: str, /) -> None:
+        return None
+
+    def runs(self, suite: str, /) -> Sequence[RunRecord]:
+        return ()  # two files are no history
+
+    def capability_means(self, run_ids: Sequence[str], /) -> Sequence[CapabilityMean]:
+        return ()
 
     def score_rows(self, run_id: str, /) -> Iterator[ScoreRow]:
         if not self.brief:

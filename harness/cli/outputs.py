@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from harness.errors import UsageError
 from harness.store import Store
 
 if TYPE_CHECKING:
+    from harness.model import SliceComparison
     from reports.view import ReportView
 
 
@@ -24,10 +25,12 @@ def renderers() -> Mapping[str, Callable[[ReportView], str]]:
     return {"html": html, "markdown": markdown, "junit": junit, "json": json}
 
 
-def view_of(store: Store, run_id: str, baseline_id: str | None = None) -> ReportView:
+def view_of(
+    store: Store, run_id: str, baseline_id: str | None = None, *, asked: Sequence[SliceComparison] | None = None
+) -> ReportView:
     from reports.view import build
 
-    return build(store, run_id, baseline_id)
+    return build(store, run_id, baseline_id, asked=asked)
 
 
 def write(view: ReportView, files: Mapping[str, Path]) -> None:

@@ -84,7 +84,7 @@ def test_the_same_store_gives_the_same_bytes() -> None:
     backwards = seesaw()
     for items in backwards.stored.values():
         items.reverse()  # a store may give rows in any order
-    backwards.runs = dict(reversed(backwards.runs.items()))
+    backwards.records = dict(reversed(backwards.records.items()))
     assert html.render(build(backwards, "cand00000001")) == html.render(build(seesaw(), "cand00000001"))
 
 
@@ -97,7 +97,7 @@ def test_nothing_points_outside(page: str) -> None:
 def test_sections_are_files_in_order_and_each_is_in_the_navigation(page: str) -> None:
     names = [name[3:].removesuffix(".html.j2") for name in html.section_names()]
     assert names[:4] == ["verdict", "waivers", "capabilities", "power"]
-    for empty in ("evidence", "waivers"):  # the gate is not sequential and waives nothing: what renders to nothing is left out
+    for empty in ("evidence", "waivers", "slices", "history"):  # not sequential, no waiver: what renders to nothing is left out
         names.remove(empty)
     assert re.findall(r'<a href="#(\w+)">', page) == names == re.findall(r'<section id="(\w+)">', page)
 
@@ -133,10 +133,10 @@ def test_a_first_run_with_nothing_to_compare_with_shows_its_own_scores() -> None
 
 def test_a_running_and_a_partial_run_say_so() -> None:
     source = seesaw()
-    source.runs["cand00000001"] = replace(source.runs["cand00000001"], status="partial", plan={"limit": 20})
+    source.records["cand00000001"] = replace(source.records["cand00000001"], status="partial", plan={"limit": 20})
     assert "This run is partial: a limit or filter was set (plan: limit 20)." in html.render(build(source, "cand00000001"))
     source.verdicts.clear()
-    source.runs["cand00000001"] = replace(source.runs["cand00000001"], status="running", finished_at=None)
+    source.records["cand00000001"] = replace(source.records["cand00000001"], status="running", finished_at=None)
     assert build(source, "cand00000001").headline == "STILL RUNNING"
 
 

@@ -18,7 +18,7 @@ from reports.view import build
 def stored(source: FakeSource, folder: Path) -> Store:
     """Everything in the fake written as a runner would write it."""
     store = Store.open(folder)
-    for run_id, record in source.runs.items():
+    for run_id, record in source.records.items():
         pairs = [(Request(record.candidate, i.case, i.messages, Sampling(), i.sample), i) for i in source.stored[run_id]]
         with store.begin_run(record, "name: quickstart", {"name": "quickstart"}, [request for request, _ in pairs]) as writer:
             for request, item in pairs:
@@ -52,7 +52,7 @@ def test_the_store_gives_the_report_that_its_contents_ask_for(tmp_path: Path) ->
 
 def test_a_report_while_the_run_goes_on(tmp_path: Path) -> None:
     source = seesaw()
-    record = replace(source.runs["cand00000001"], id="going0000001")
+    record = replace(source.records["cand00000001"], id="going0000001")
     with Store.open(tmp_path / "store") as store:
         items = source.stored["cand00000001"]
         requests = [Request(record.candidate, i.case, i.messages, Sampling(), i.sample) for i in items]

@@ -49,18 +49,37 @@ class Timings:
     completion_tokens: int = 0
 
 
+@dataclass(frozen=True)
+class Mean:
+    run_id: str
+    capability: str
+    mean: float | None
+    cases: str = "c"
+
+
 @dataclass
 class FakeSource:
     """Implements reports.source.ReportSource over lists."""
 
-    runs: dict[str, RunRecord] = field(default_factory=dict)
+    records: dict[str, RunRecord] = field(default_factory=dict)
     stored: dict[str, list[Item]] = field(default_factory=dict)
     verdicts: dict[str, Decided] = field(default_factory=dict)
     figures: dict[str, Timings] = field(default_factory=dict)
     twice: Decided | None = None
+    suites: dict[str, tuple[str, str]] = field(default_factory=dict)
+    means: list[Mean] = field(default_factory=list)
+
+    def suite(self, suite_hash: str, /) -> tuple[str, str] | None:
+        return self.suites.get(suite_hash)
+
+    def capability_means(self, run_ids: Sequence[str], /) -> list[Mean]:
+        return [mean for mean in self.means if mean.run_id in run_ids]
 
     def run(self, run_id: str, /) -> RunRecord:
-        return self.runs[run_id]
+        return self.records[run_id]
+
+    def runs(self, suite: str, /) -> list[RunRecord]:
+        return [record for record in self.records.values() if record.suite_name == suite]
 
     def verdict(self, run_id: str, baseline_run_id: str | None = None, /) -> Decided | None:
         found = self.verdicts.get(run_id)
@@ -283,10 +302,10 @@ def poisoned(text: str) -> FakeSource:
         return replace(old, case=case, response=response, score=score, messages=messages, reason=text if old.reason else None)
 
     source.stored = {run_id: [dirty(one) for one in items] for run_id, items in source.stored.items()}
-    for run_id, run in source.runs.items():
+    for run_id, run in source.records.items():
         named = replace(run.candidate, name=text, model=text, base=text, adapter=text, base_url="http://user:pw@h/" + text)
         facts = {"command": text, text: text, "server": {text: text}}
-        source.runs[run_id] = replace(run, suite_name=text, candidate=named, plan={text: text}, status=text, provenance=facts)
+        source.records[run_id] = replace(run, suite_name=text, candidate=named, plan={text: text}, status=text, provenance=facts)
     verdict = source.verdicts["cand00000001"].verdict
     verdict = replace(
         verdict,
