@@ -158,4 +158,4 @@ def track(row: TrackView) -> Markup:
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
     name = escape(f"{row.name}: {row.first_shown} to {row.last_shown}")
     box = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-    return Markup(f'<svg class="track" {box} role="img" aria-label="{name}">{lines}{dots}</svg>')  # noqa: S704 - as above
+    return Markup(f'<svg class="trail" {box} role="img" aria-label="{name}">{lines}{dots}</svg>')  # noqa: S704 - as above

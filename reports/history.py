@@ -13,14 +13,14 @@ from reports.nouns import HistoryView, TrackView
 from reports.source import ReportSource
 from reports.text import UNKNOWN, label, percent, plural, points
 
-_PAIRS, _TRACKS = 20, 60
+_FEWEST, _PAIRS, _TRACKS = 3, 20, 60
 
 
 def view(source: ReportSource, run: RunRecord, fdr: float) -> HistoryView | None:
-    """The checkpoints of this run's suite up to this run; None when there is none before it."""
+    """The checkpoints of this run's suite up to this run; None under _FEWEST of them: two are the comparison itself."""
     records = source.runs(run.suite_name)
     line = lineage(records, source.capability_means([record.id for record in records]), until=run.started_at)
-    if len(line.checkpoints) < 2:
+    if len(line.checkpoints) < _FEWEST:
         return None
     pairs = movements(line.scores, np.random.default_rng(0))
     shown = [one for one in pairs if one.is_shown(fdr)]

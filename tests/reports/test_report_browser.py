@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.reports_fake import large, poisoned, seesaw
+from support.reports_fake import large, poisoned, rich, seesaw
 
 from reports import html
 from reports.view import build
@@ -43,6 +43,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("report")
     attack = "</script><img src=http://127.0.0.1:9/x onerror=\"document.title='owned'\">\u202e" + "W" * 300
     sources = {"plain": seesaw(), "hostile": poisoned(attack), "large": large(1_200, 60, "long answer " * 30)}
+    sources |= {"rich": rich(), "rich and hostile": rich(attack)}
     paths = {}
     for name, source in sources.items():
         paths[name] = folder / f"{name}.html"
@@ -51,7 +52,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("name", ["plain", "hostile", "large"])
+@pytest.mark.parametrize("name", ["plain", "hostile", "large", "rich", "rich and hostile"])
 def test_the_page_is_quiet_and_never_scrolls_sideways(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()

@@ -73,6 +73,7 @@ ALLOWED = {
     "line",
     "path",
     "circle",
+    "polyline",
     "text",
     "details",
     "summary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,7 @@ from harness.model import (
     Score,
     ScoreRow,
     Seesaw,
+    SliceComparison,
     Verdict,
 )
 
@@ -348,3 +350,58 @@ def large(n_cases: int, n_capabilities: int, answer: str) -> FakeSource:
         {"cand00000001": ours, "base00000001": theirs},
         {"cand00000001": Decided(verdict, "base00000001")},
     )
+
+
+def rich(text: str = "") -> FakeSource:
+    """The seesaw with all of what to do next: three samples a case, every kind of failure, slices and eight checkpoints.
+
+    text: put into every capability's name, field and value, as a stranger would.
+    """
+    source = seesaw()
+    caps = [f"orders {text}", f"dates {text}"]
+    answers = {  # case -> (reference, the three answers)
+        "passes": ("Tea", ("Tea", "Tea", "Tea")),
+        "always": ("Tea", ("Milk", "Milk", "Juice")),
+        "sometimes": ("Tea", ("Milk", "Tea", "Milk")),
+        "format": ("Tea", ("tea.", "It is tea", '{"drink": "Tea"}')),
+    }
+    ours, theirs = [], []
+    for k, cap in enumerate(caps):
+        for j, (kind, (reference, texts)) in enumerate(answers.items()):
+            for i in range(6):
+                case_id = f"{1000 * k + 10 * j + i:016x}"
+                for sample, answer in enumerate(texts):
+                    ok = answer == reference
+                    ours.append(item(case_id, cap, f"{kind} {i}", answer, ok, reference=reference, sample=sample))
+                    theirs.append(item(case_id, cap, f"{kind} {i}", reference, True, reference=reference, sample=sample))
+        lost = item(f"{1000 * k + 99:016x}", cap, "gone", "", None, status=ItemStatus.UNSCORED, reason="truncated")
+        ours.append(lost)
+        theirs.append(lost)
+    source.stored = {"cand00000001": ours, "base00000001": theirs}
+    field_name = f"lang {text}"
+    slices = tuple(
+        SliceComparison(caps[0], field_name, f"{value} {text}", 40, 40, 0.5 + d, 0.5, paired(d, 0.1, 40))
+        for value, d in (("en", 0.3), ("zh", -0.3))
+    )
+    few = SliceComparison(caps[1], field_name, f"fr {text}", 4, 4, 0.5, 0.25, None, 3, "4 paired cases")
+    old = source.verdicts["cand00000001"].verdict
+    broken = tuple(
+        i.case.id for i in ours if i.sample == 0 and i.case.capability == caps[1] and i.score and i.score.passed is False
+    )
+    comparisons = (
+        compared(caps[0], Role.TARGET, 0.5, 0.2, 0.1, [Claim.IMPROVED], n=24),
+        compared(caps[1], Role.PROTECTED, 0.5, -0.2, 0.1, [Claim.HARMED], n=24, broken=broken),
+    )
+    seen = Seesaw((slices[0].name,), (slices[1].name, caps[1]), 0.10)
+    verdict = replace(old, comparisons=comparisons, slices=(*slices, few), seesaws=(seen,))
+    source.verdicts["cand00000001"] = Decided(verdict, "base00000001")
+    content = {"capabilities": {cap: {"temperature": 0.7} for cap in caps}}
+    source.suites["a" * 64] = ("", json.dumps(content))
+    ups = (0.5, 0.6, 0.45, 0.7, 0.42, 0.75, 0.41)
+    for i, up in enumerate(ups):
+        run_id = f"past{i:08d}"
+        source.records[run_id] = replace(record(run_id, f"step-{i} {text}"), started_at=T0 - 1000.0 * (len(ups) - i))
+        source.means += [Mean(run_id, caps[0], up), Mean(run_id, caps[1], 1 - up)]
+    for run_id, up in (("cand00000001", 0.8), ("base00000001", 0.5)):
+        source.means += [Mean(run_id, caps[0], up), Mean(run_id, caps[1], 1 - up)]
+    return source
