@@ -34,6 +34,7 @@ MIN_CHECKPOINTS = 5
 LARGEST_EXACT = 7  # checkpoints: 5,040 orders
 DRAWN = 1_999
 ALPHA = 0.025  # one-sided, of each bound
+MOST_KEPT = 8_000_000  # numbers: 64 MB of ranks at most
 INFLATION = 1.5  # of the variance, by the correlation of consecutive changes
 
 _Floats = NDArray[np.float64]
@@ -99,7 +100,7 @@ def _movement(first: str, a: _Floats, second: str, b: _Floats, orders: _Orders) 
     for name, column in ((first, a), (second, b)):
         if np.ptp(np.diff(column)) <= 1e-9:
             return replace(none, reason=f"{name} always changes by the same")
-    rho = float(_rhos(np.diff(a), np.diff(b)[None, :])[0])
+    rho = float(np.clip(np.prod(_ranks(np.diff([a, b], axis=1)), axis=0).sum(), -1.0, 1.0))
     p = max(orders.p_value(a, b, rho), orders.p_value(b, a, rho))
     low, high = bounds(rho, len(a) - 1)
     return replace(none, rho=rho, low=low, high=high, p=p)
@@ -119,28 +120,41 @@ def bounds(rho: float, changes: int, alpha: float = ALPHA) -> tuple[float, float
 
 
 class _Orders:
-    """Orders in which scores or changes are shuffled, made once for each length."""
+    """Orders in which scores or changes are shuffled, made once for each length, and the ranks that they give each capability."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._made: dict[int, NDArray[np.int64]] = {}
+        self._ranks: dict[tuple[bool, bytes], _Floats] = {}
+        self._kept = 0  # numbers in _ranks
 
-    def of(self, n: int) -> tuple[NDArray[np.int64], bool]:
-        """(orders, n), and whether they are all there are."""
+    def of(self, n: int) -> NDArray[np.int64]:
+        """(orders, n): all there are up to LARGEST_EXACT, DRAWN random ones beyond."""
         if n not in self._made:
             if n <= LARGEST_EXACT:
                 self._made[n] = np.array(list(itertools.permutations(range(n))), dtype=np.int64)
             else:
                 self._made[n] = self._rng.permuted(np.tile(np.arange(n), (DRAWN, 1)), axis=1)
-        return self._made[n], n <= LARGEST_EXACT
+        return self._made[n]
 
     def p_value(self, fixed: _Floats, shuffled: _Floats, rho: float) -> float:
         """Two-sided, the larger of both tests: shuffle the scores, and shuffle the changes."""
-        changes, still = np.diff(shuffled), np.diff(fixed)
-        whole, all_scores = self.of(len(shuffled))
-        steps, all_changes = self.of(len(changes))
-        by_scores = _share(_rhos(still, np.diff(shuffled[whole], axis=1)), rho, all_scores)
-        return max(by_scores, _share(_rhos(still, changes[steps]), rho, all_changes))
+        still = _ranks(np.diff(fixed)[None, :])[0]
+        n = len(shuffled)
+        by_scores = _share(self._shuffled(shuffled, whole=True) @ still, rho, n <= LARGEST_EXACT)
+        return max(by_scores, _share(self._shuffled(shuffled, whole=False) @ still, rho, n - 1 <= LARGEST_EXACT))
+
+    def _shuffled(self, scores: _Floats, *, whole: bool) -> _Floats:
+        """(orders, changes) ranks of the changes of these scores in every order (whole), or of their changes in every order."""
+        key = (whole, scores.tobytes())
+        if key in self._ranks:
+            return self._ranks[key]
+        changes = np.diff(scores[self.of(len(scores))], axis=1) if whole else np.diff(scores)[self.of(len(scores) - 1)]
+        ranks = _ranks(changes)
+        if self._kept + ranks.size <= MOST_KEPT:
+            self._ranks[key] = ranks
+            self._kept += ranks.size
+        return ranks
 
 
 def _share(rhos: _Floats, rho: float, is_all: bool) -> float:
@@ -149,10 +163,10 @@ def _share(rhos: _Floats, rho: float, is_all: bool) -> float:
     return count / rhos.size if is_all else (count + 1) / (rhos.size + 1)
 
 
-def _rhos(fixed: _Floats, shuffled: _Floats) -> _Floats:
-    """Spearman's rho of one row of changes (m,) with each of (k, m). Ties share their mean rank; a row without change has 0."""
-    a = rankdata(np.round(fixed, 12))
-    b = rankdata(np.round(shuffled, 12), axis=1)
-    a, b = a - a.mean(), b - b.mean(axis=1, keepdims=True)
-    scale = np.sqrt(np.square(a).sum() * np.square(b).sum(axis=1))
-    return np.divide(b @ a, scale, out=np.zeros(len(b)), where=scale > 0.0)
+def _ranks(rows: _Floats) -> _Floats:
+    """(k, m) -> the ranks within each row, ties sharing their mean, scaled so that Spearman's rho of two rows is their product; a
+    row without change is 0."""
+    ranks = rankdata(np.round(rows, 12), axis=1)
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    scale = np.sqrt(np.square(ranks).sum(axis=1, keepdims=True))
+    return np.divide(ranks, scale, out=np.zeros_like(ranks), where=scale > 0.0)
