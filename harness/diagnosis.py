@@ -92,11 +92,15 @@ class CapabilityDiagnosis:
 def diagnose(
     rows: Iterable[ScoreRow], *, greedy: Collection[str] = (), flipping: Collection[Key] = ()
 ) -> tuple[CaseDiagnosis, ...]:
-    """The kind of every case in the order of the rows. greedy: capabilities asked at temperature 0. flipping: cases that flip
-    between runs of the same weights. Form is looked at afterwards, with_format, of the cases that always_failing names."""
+    """The kind of every case that was asked, in the order of the rows.
+
+    greedy: capabilities asked at temperature 0. flipping: cases that flip between runs of the same weights. Form is looked at
+    afterwards, with_format, of the cases that always_failing names.
+    """
     samples: dict[Key, _Samples] = {}
     for row in rows:
-        samples.setdefault((row.capability, row.case_id), _Samples(row.cluster)).add(row)
+        if row.status is not ItemStatus.SKIPPED:
+            samples.setdefault((row.capability, row.case_id), _Samples(row.cluster)).add(row)
     return tuple(_case(key, found, key[0] in greedy, key in flipping) for key, found in samples.items())
 
 

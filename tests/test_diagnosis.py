@@ -126,6 +126,16 @@ def test_the_cheapest_remedy_wins_a_tie() -> None:
     assert "truncated" in gone.sentence
 
 
+def test_what_was_never_asked_is_no_failure() -> None:
+    """A sequential run leaves most cases out once it is decided."""
+    skipped = [ScoreRow("b", "cap", 0, ItemStatus.SKIPPED, reason="decided")]
+    errored = [ScoreRow("c", "cap", 0, ItemStatus.ERRORED, reason="timeout")]
+    found = only([*rows("a", True), *skipped])
+    assert (found.n, found.failing) == (1, 0)
+    assert "timeout" in only([*errored, *skipped]).sentence
+    assert diagnose(skipped) == ()
+
+
 def test_scores_without_a_verdict_pass_from_one_half() -> None:
     graded = [ScoreRow("a", "cap", j, ItemStatus.SCORED, value) for j, value in enumerate((0.5, 0.49))]
     assert kinds(graded) == {"a": Kind.SOMETIMES}
