@@ -173,15 +173,21 @@ def _means(runs: Sequence[ScoredRun], keys: Sequence[Key]) -> np.ndarray:
 
 
 def _discrimination(table: np.ndarray) -> list[float | None]:
-    """Item-rest correlation of each case (column) over the candidates that scored every case; None where it cannot be told."""
-    whole = table[~np.isnan(table).any(axis=1)]
-    n = table.shape[1]
-    if len(whole) < MIN_CANDIDATES or n < 2:
-        return [None] * n
-    rest = (whole.sum(axis=1, keepdims=True) - whole) / (n - 1)
-    a, b = whole - whole.mean(axis=0), rest - rest.mean(axis=0)
-    up, scale = (a * b).sum(axis=0), np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
-    return [float(np.clip(u / s, -1.0, 1.0)) if s > _SAME else None for u, s in zip(up, scale, strict=True)]
+    """Item-rest correlation of each case (column) over the candidates that scored it; None where it cannot be told.
+
+    The rest is the mean of a candidate's other scored cases: one missing score must not silence the whole capability.
+    """
+    known = ~np.isnan(table)
+    totals, counts = np.where(known, table, 0.0).sum(axis=1), known.sum(axis=1)
+    found: list[float | None] = []
+    for i in range(table.shape[1]):
+        use = known[:, i] & (counts > 1)
+        x = table[use, i]
+        rest = (totals[use] - x) / (counts[use] - 1)
+        a, b = (x - x.mean(), rest - rest.mean()) if use.sum() >= MIN_CANDIDATES else (np.zeros(0), np.zeros(0))
+        scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+        found.append(float(np.clip((a * b).sum() / scale, -1.0, 1.0)) if scale > _SAME else None)
+    return found
 
 
 def _case(key: Key, runs: Sequence[ScoredRun], means: np.ndarray, discrimination: float | None) -> CaseHealth:

@@ -17,7 +17,8 @@ MOST = 100  # checkpoints, the latest
 
 
 class CapabilityMean(Protocol):
-    """One capability of one stored run: mean over its wholly scored cases, None if there is none. cases: digest of case ids."""
+    """One capability of one stored run: mean over its wholly scored cases, None if there is none. cases: digest of case ids.
+    first_seen: when the run's weights first came into the store; a baseline is run again and again, and stays the first."""
 
     @property
     def run_id(self) -> str: ...
@@ -27,6 +28,8 @@ class CapabilityMean(Protocol):
     def mean(self) -> float | None: ...
     @property
     def cases(self) -> str: ...
+    @property
+    def first_seen(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +41,27 @@ class Lineage:
     left_out: Mapping[str, int]
 
 
-def lineage(records: Iterable[RunRecord], means: Iterable[CapabilityMean], *, until: float | None = None) -> Lineage:
-    """records: runs of one suite, in any order. means: of these runs. until: runs that began later do not count."""
-    ordered = sorted(records, key=lambda run: (run.started_at, run.id))
+def lineage(records: Iterable[RunRecord], means: Iterable[CapabilityMean], *, until: RunRecord | None = None) -> Lineage:
+    """records: runs of one suite, in any order. means: of these runs. until: weights that came later than this run's do not
+    count, and runs must be comparable with it; without it, with the latest."""
+    tables: dict[str, dict[str, CapabilityMean]] = {}
+    for row in means:
+        tables.setdefault(row.run_id, {})[row.capability] = row
     left_out: Counter[str] = Counter()
     fit: list[RunRecord] = []
-    for run in ordered:
-        if until is not None and run.started_at > until:
+    for run in sorted(records, key=lambda run: (_came(run, tables), run.started_at, run.id)):
+        if until is not None and _came(run, tables) > _came(until, tables):
             continue
         if why := _unfit(run):
             left_out[why] += 1
         else:
             fit.append(run)
-    tables: dict[str, dict[str, CapabilityMean]] = {}
-    for row in means:
-        tables.setdefault(row.run_id, {})[row.capability] = row
+    last = until if until is not None and until in fit else fit[-1] if fit else None
     kept: list[RunRecord] = []
     seen: set[tuple[str, str]] = set()
     for run in fit:
         who = (run.candidate.digest, run.candidate.prompt.digest)
-        if not _alike(run, fit[-1], tables):
+        if last is not None and not _alike(run, last, tables):
             left_out["other cases or checks"] += 1
         elif who in seen:
             left_out["the same weights again"] += 1
@@ -68,6 +72,10 @@ def lineage(records: Iterable[RunRecord], means: Iterable[CapabilityMean], *, un
         left_out["older"] += len(kept) - MOST
         kept = kept[-MOST:]
     return Lineage(tuple(kept), _scores(kept, tables), dict(left_out))
+
+
+def _came(run: RunRecord, tables: Mapping[str, Mapping[str, CapabilityMean]]) -> float:
+    return min((row.first_seen for row in tables.get(run.id, {}).values()), default=run.started_at)
 
 
 def _unfit(run: RunRecord) -> str:

@@ -19,7 +19,7 @@ _FEWEST, _PAIRS, _TRACKS = 3, 20, 60
 def view(source: ReportSource, run: RunRecord, fdr: float) -> HistoryView | None:
     """The checkpoints of this run's suite up to this run; None under _FEWEST of them: two are the comparison itself."""
     records = source.runs(run.suite_name)
-    line = lineage(records, source.capability_means([record.id for record in records]), until=run.started_at)
+    line = lineage(records, source.capability_means([record.id for record in records]), until=run)
     if len(line.checkpoints) < _FEWEST:
         return None
     pairs = movements(line.scores, np.random.default_rng(0))

@@ -90,6 +90,12 @@ def test_discrimination_is_the_item_rest_correlation() -> None:
     assert cases(two)["c0"].discrimination is None
 
 
+def test_one_missing_score_does_not_silence_a_capability() -> None:
+    found = cases(health(scored("a", 1, 1, 1), scored("b", 1, 1, 0), scored("c", 0, 0, 0), scored("d", None, 1, 0)))
+    assert found["c1"].discrimination == pytest.approx(pearsonr([1, 1, 0, 1], [1, 0.5, 0, 0]).statistic)
+    assert found["c0"].discrimination == pytest.approx(pearsonr([1, 1, 0], [1, 0.5, 0]).statistic)
+
+
 def test_effective_n_and_the_margin() -> None:
     clustered = health(scored("a", *[1.0] * 60, cluster=3), scored("b", *[1.0] * 60, cluster=3)).capabilities[0]
     assert (clustered.clusters, clustered.effective) == (20, pytest.approx(20.0))

@@ -24,6 +24,11 @@ class Mean:
     capability: str
     mean: float | None
     cases: str = "c"
+    came: float | None = None
+
+    @property
+    def first_seen(self) -> float:
+        return float(self.run_id.removeprefix("run")) if self.came is None else self.came
 
 
 def run(number: int, **changes: Any) -> RunRecord:
@@ -63,8 +68,17 @@ def test_what_is_left_out_and_why() -> None:
         "not the gate split": 1,
         "the same weights again": 1,
     }
-    assert [one.id for one in lineage(runs, means, until=5.5).checkpoints] == ["run5"]
+    assert [one.id for one in lineage(runs, means, until=runs[4]).checkpoints] == ["run5"]
+    old = lineage(runs, means, until=runs[0])
+    assert ([one.id for one in old.checkpoints], old.left_out) == (["run1"], {})
     assert lineage([], []).checkpoints == ()
+
+
+def test_a_baseline_that_is_run_again_stays_where_it_came() -> None:
+    """The store keeps one run of it, with the time of its last start."""
+    runs = [run(1, started_at=99.0), run(2), run(3)]
+    found = lineage(runs, [Mean(f"run{i}", "math", i / 10) for i in (1, 2, 3)])
+    assert [one.id for one in found.checkpoints] == ["run1", "run2", "run3"]
 
 
 def test_a_hundred_checkpoints_at_most() -> None:
@@ -112,6 +126,7 @@ def test_means_by_one_query_are_those_of_the_rows(store: Store) -> None:
     for one in found:
         assert one.mean == pytest.approx(sum(expected[one.capability]) / len(expected[one.capability]))
         assert (one.n_scored, one.n_planned) == (7, 9)
+    assert {one.first_seen for one in found} == {100.0}  # both runs are of the same weights
     assert found[0].cases == found[2].cases  # the same cases in both runs
     assert found[0].cases != found[1].cases
 

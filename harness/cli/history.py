@@ -36,7 +36,7 @@ def command(suite_or_run: str, as_json: bool, store_dir: Path) -> None:
 
     with open_store(store_dir) as store:
         run, runs = stored.named(store, suite_or_run)
-        until = None if run.suite_name == suite_or_run else run.started_at
+        until = None if run.suite_name == suite_or_run else run
         line = lineage(runs, store.capability_means([r.id for r in runs]), until=until)
         fdr = judging.stored_rules(store, run)[0].fdr
     pairs = movements(line.scores, np.random.default_rng(0))

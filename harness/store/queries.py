@@ -239,17 +239,19 @@ def latencies(connection: Connection, run_id: str) -> Latencies:
 def capability_means(connection: Connection, ids: Sequence[str]) -> list[CapabilityMean]:
     """The capabilities of these runs, rounded to 12 digits: the order in which threads add up must change no rank."""
     rows = connection.execute(
-        """SELECT run_id, capability, round(avg(mean) FILTER (scored = planned), 12),
-             count(*) FILTER (scored = planned), count(*), md5(string_agg(case_id, ' ' ORDER BY case_id))
-           FROM (SELECT i.run_id, i.capability, i.case_id, count(*) AS planned, count(s.value) AS scored, avg(s.value) AS mean
-             FROM items i
-             LEFT JOIN answers a ON a.run_id = i.run_id AND a.case_id = i.case_id AND a.sample = i.sample AND a.key = i.key
-               AND a.rank = 2
-             LEFT JOIN scores s ON a.rank = 2 AND s.run_id = i.run_id AND s.case_id = i.case_id AND s.sample = i.sample
-               AND s.key = i.key AND s.scorer = 'checks'
-             WHERE i.split = 'gate' AND i.run_id IN (SELECT unnest($1::VARCHAR[]))
-             GROUP BY i.run_id, i.capability, i.case_id)
-           GROUP BY run_id, capability ORDER BY run_id, capability""",
+        """SELECT m.*,
+             (SELECT min(c.added_at) FROM candidates c JOIN runs r ON r.candidate_digest = c.digest WHERE r.id = m.run_id)
+           FROM (SELECT run_id, capability, round(avg(mean) FILTER (scored = planned), 12),
+               count(*) FILTER (scored = planned), count(*), md5(string_agg(case_id, ' ' ORDER BY case_id))
+             FROM (SELECT i.run_id, i.capability, i.case_id, count(*) AS planned, count(s.value) AS scored, avg(s.value) AS mean
+               FROM items i
+               LEFT JOIN answers a ON a.run_id = i.run_id AND a.case_id = i.case_id AND a.sample = i.sample AND a.key = i.key
+                 AND a.rank = 2
+               LEFT JOIN scores s ON a.rank = 2 AND s.run_id = i.run_id AND s.case_id = i.case_id AND s.sample = i.sample
+                 AND s.key = i.key AND s.scorer = 'checks'
+               WHERE i.split = 'gate' AND i.run_id IN (SELECT unnest($1::VARCHAR[]))
+               GROUP BY i.run_id, i.capability, i.case_id)
+             GROUP BY run_id, capability) m ORDER BY run_id, capability""",
         [list(ids)],
     ).fetchall()
     return [CapabilityMean(*row) for row in rows]

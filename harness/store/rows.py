@@ -62,7 +62,8 @@ class Latencies:
 class CapabilityMean:
     """One capability of a run on the gate split: mean over its cases of which every sample is scored, None if there is none.
 
-    n_scored of n_planned cases; cases: a digest of the planned cases' ids, equal when two runs planned the same.
+    n_scored of n_planned cases; cases: a digest of the planned cases' ids, equal when two runs planned the same. first_seen:
+    when weights of this digest first came into the store, seconds since the epoch (a run's own time is that of its last start).
     """
 
     run_id: str
@@ -71,6 +72,7 @@ class CapabilityMean:
     n_scored: int
     n_planned: int
     cases: str
+    first_seen: float
 
 
 def clean(text: str) -> str:

@@ -57,6 +57,7 @@ class Mean:
     capability: str
     mean: float | None
     cases: str = "c"
+    first_seen: float = T0
 
 
 @dataclass
@@ -401,7 +402,8 @@ def rich(text: str = "") -> FakeSource:
     for i, up in enumerate(ups):
         run_id = f"past{i:08d}"
         source.records[run_id] = replace(record(run_id, f"step-{i} {text}"), started_at=T0 - 1000.0 * (len(ups) - i))
-        source.means += [Mean(run_id, caps[0], up), Mean(run_id, caps[1], 1 - up)]
+        came = T0 - 1000.0 * (len(ups) - i)
+        source.means += [Mean(run_id, caps[0], up, first_seen=came), Mean(run_id, caps[1], 1 - up, first_seen=came)]
     for run_id, up in (("cand00000001", 0.8), ("base00000001", 0.5)):
         source.means += [Mean(run_id, caps[0], up), Mean(run_id, caps[1], 1 - up)]
     return source
