@@ -4,6 +4,7 @@ compare_paired   candidate against baseline on the same cases -> PairedCompariso
 claims_of        what such a comparison shows
 sequential       PairedSequence: the same question with evidence that may be looked at after every case
 holm, benjamini_hochberg, mean_bounds, cases_needed, smallest_effect, cases_to_decide ...
+pass_rates, flip_rates   several samples of a case, two runs of it; movements: capabilities over checkpoints
 
 Each name is fetched from its module when it is first asked for: planning (power) needs no scipy, and a run asks before it judges.
 """
@@ -14,10 +15,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.statistics.history import movements
     from harness.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, mean_bounds, wilson_lower
     from harness.statistics.multiplicity import benjamini_hochberg, holm
     from harness.statistics.paired import claims_of, compare_paired
     from harness.statistics.power import cases_for, cases_needed, cases_to_decide, effect_measured, smallest_effect
+    from harness.statistics.sampling import flip_rates, pass_all_k, pass_at_k, pass_rates, samples_to_tell
 
 __all__ = [
     "benjamini_hochberg",
@@ -29,16 +32,24 @@ __all__ = [
     "clopper_pearson_upper",
     "compare_paired",
     "effect_measured",
+    "flip_rates",
     "holm",
     "mean_bounds",
+    "movements",
+    "pass_all_k",
+    "pass_at_k",
+    "pass_rates",
+    "samples_to_tell",
     "smallest_effect",
     "wilson_lower",
 ]
 
 _HOME = {
+    "history": ("movements",),
     "intervals": ("clopper_pearson_lower", "clopper_pearson_upper", "mean_bounds", "wilson_lower"),
     "multiplicity": ("benjamini_hochberg", "holm"),
     "paired": ("claims_of", "compare_paired"),
+    "sampling": ("flip_rates", "pass_all_k", "pass_at_k", "pass_rates", "samples_to_tell"),
     "power": ("cases_for", "cases_needed", "cases_to_decide", "effect_measured", "smallest_effect"),
 }
 
