@@ -67,8 +67,8 @@ class CapabilityDiagnosis:
     """One capability's cases by kind, and what to do.
 
     samples: the most that a case has. one_look: always and sometimes cannot be told apart. lost: of the cases that always fail,
-    those that the baseline passes; None: no baseline. unread: failing cases whose answers were not looked at for their form.
-    at_1, at_k, all_k: pass@1, pass@samples, pass^samples; None with one sample.
+    those that the baseline passes; None: no baseline. regressed: the capability is shown to have. unread: failing cases whose
+    answers were not looked at for their form. at_1, at_k, all_k: pass@1, pass@samples, pass^samples; None with one sample.
     """
 
     capability: str
@@ -77,6 +77,7 @@ class CapabilityDiagnosis:
     samples: int
     one_look: bool
     lost: int | None
+    regressed: bool
     unread: int
     at_1: Rate | None
     at_k: Rate | None
@@ -133,14 +134,18 @@ def summarise(
     *,
     greedy: Collection[str] = (),
     passing_before: Collection[Key] | None = None,
+    regressed: Collection[str] = (),
     unread: Collection[Key] = (),
 ) -> tuple[CapabilityDiagnosis, ...]:
     """One line a capability, in the order they first come. passing_before: cases that the baseline passes, None without one.
-    unread: cases that always fail and whose answers were not read."""
+    regressed: capabilities shown to have regressed: only there are such cases a lost skill; elsewhere they are churn, for as many
+    others went the other way. unread: cases that always fail and whose answers were not read."""
     groups: dict[str, list[CaseDiagnosis]] = {}
     for case in cases:
         groups.setdefault(case.capability, []).append(case)
-    return tuple(_capability(name, found, name in greedy, passing_before, unread) for name, found in groups.items())
+    return tuple(
+        _capability(name, found, name in greedy, passing_before, name in regressed, unread) for name, found in groups.items()
+    )
 
 
 def passing(rows: Iterable[ScoreRow]) -> frozenset[Key]:
@@ -193,6 +198,7 @@ def _capability(
     cases: Sequence[CaseDiagnosis],
     is_greedy: bool,
     passing_before: Collection[Key] | None,
+    is_regressed: bool,
     unread: Collection[Key],
 ) -> CapabilityDiagnosis:
     counts = Counter(case.kind for case in cases)
@@ -205,6 +211,7 @@ def _capability(
         samples=samples,
         one_look=samples < 2 or is_greedy,
         lost=None if passing_before is None else sum(case.key in passing_before for case in always),
+        regressed=is_regressed,
         unread=sum(case.key in unread for case in always),
         at_1=_rate(cases, 1) if samples > 1 else None,
         at_k=_rate(cases, samples) if samples > 1 else None,
@@ -244,7 +251,7 @@ def _sentence(found: CapabilityDiagnosis, reason: str) -> str:
 
 
 def _always(found: CapabilityDiagnosis) -> str:
-    if found.lost and 2 * found.lost >= found.counts[Kind.ALWAYS]:
+    if found.regressed and found.lost and 2 * found.lost >= found.counts[Kind.ALWAYS]:
         return f"the baseline passes {found.lost:,} of them, so the skill was lost: mix examples of it into the next training set"
     if not found.one_look:
         return f"every one of {found.samples} samples fails; it needs data for the skill, or a better base model"

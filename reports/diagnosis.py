@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import diagnosis
 from harness.diagnosis import CapabilityDiagnosis, CaseDiagnosis, Key, Kind
-from harness.model import Role, RunRecord, ScoreRow, Verdict
+from harness.model import CapabilityComparison, Claim, Role, RunRecord, ScoreRow, Verdict
 from harness.statistics.sampling import Rate
 from reports.evidence import Limits
 from reports.nouns import CaseLine, DiagnosisView, FlipView, State, Tone
@@ -34,7 +34,7 @@ def views(
     run: RunRecord,
     found: Sequence[CaseDiagnosis],
     lines: Sequence[CaseLine],
-    roles: Mapping[str, Role],
+    comparisons: Sequence[CapabilityComparison],
     limits: Limits,
     *,
     has_baseline: bool,
@@ -43,7 +43,9 @@ def views(
     failing = diagnosis.always_failing(found)
     unread = frozenset(failing) - frozenset(_spread(failing, limits.diagnosed))
     before = frozenset((line.capability, line.id) for line in lines if line.state is State.BROKEN) if has_baseline else None
-    told = diagnosis.summarise(found, greedy=_greedy(source, run), passing_before=before, unread=unread)
+    roles = {c.capability: c.role for c in comparisons}
+    regressed = {c.capability for c in comparisons if Claim.REGRESSED in c.claims or Claim.HARMED in c.claims}
+    told = diagnosis.summarise(found, greedy=_greedy(source, run), passing_before=before, regressed=regressed, unread=unread)
     rows = [_view(one, roles.get(one.capability, Role.ADVISORY)) for one in told]
     return tuple(sorted(rows, key=lambda row: (_ROLES.index(row.role), -row.failing, row.name)))
 

@@ -108,7 +108,7 @@ def build(
         cases=tuple(_clean(line) for line in lines),
         evidence=_sequences(source, verdict, run, base) if verdict and base else (),
         evidence_risk=f"{100 * verdict.gate.alpha:g}%" if verdict else "",
-        diagnosis=diagnosis.views(source, run, cases, lines, roles, limits, has_baseline=base is not None),
+        diagnosis=diagnosis.views(source, run, cases, lines, comparisons, limits, has_baseline=base is not None),
         flips=diagnosis.flips(verdict, cases, lines) if verdict and base else (),
         slices=slices.views(verdict, asked) if verdict and base else (),
         slices_note=slices.note(verdict, asked) if verdict and base else "",

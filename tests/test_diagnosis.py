@@ -110,10 +110,14 @@ def test_several_samples_tell() -> None:
 def test_what_the_baseline_passes_was_lost() -> None:
     before = passing([*rows("a", True), *rows("b", True, False, False), *rows("c", True, False)])
     assert before == {("cap", "a"), ("cap", "c")}
-    found = only([*rows("a", False), *rows("c", False), *rows("d", False)], passing_before=before)
+    fails = [*rows("a", False), *rows("c", False), *rows("d", False)]
+    found = only(fails, passing_before=before, regressed={"cap"})
     assert found.lost == 2
     assert "the baseline passes 2 of them" in found.sentence
-    assert "generation.samples" in only(rows("d", False), passing_before=before).sentence
+    assert "generation.samples" in only(rows("d", False), passing_before=before, regressed={"cap"}).sentence
+    churn = only(fails, passing_before=before)  # at equal accuracy as many cases went the other way: no skill was lost
+    assert churn.lost == 2
+    assert "generation.samples" in churn.sentence
 
 
 def test_the_cheapest_remedy_wins_a_tie() -> None:
