@@ -18,6 +18,9 @@ def command(path: Path, force: bool) -> None:
     path = path / "suite.yaml" if path.is_dir() else path
     if path.exists() and not force:
         raise UsageError("there is a file already", where=str(path), todo="Choose another path or give --force")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(starter_text(), encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(starter_text(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write the suite: {error.strerror}", where=str(path), todo="Choose another path") from error
     click.echo(f"wrote {path}\nnext: edit it, then  harness validate {path}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -13,7 +13,7 @@ from harness.columns import of_rows
 from harness.comparison import column_facts, compare_columns
 from harness.decision import decide
 from harness.errors import DataError
-from harness.model import Gate, Outcome, Role, RunRecord, SliceComparison, Split, Verdict
+from harness.model import Gate, Outcome, Role, RunRecord, ScoreRow, SliceComparison, Split, Verdict
 from harness.slices import compare_slices
 from harness.store import Store
 from harness.store.rows import noun
@@ -69,8 +69,8 @@ def weigh(
         check_comparable(candidate, baseline)
     split = Split(candidate.plan.get("split") or Split.GATE)
     asked = {name: rule for name, rule in rules.items() if not _filter(candidate) or name in _filter(candidate)}
-    runs = [candidate] if baseline is None else [candidate, baseline]
-    cases, columns = of_rows(*(store.score_rows(run.id) for run in runs), split=split)
+    rows = [store.score_rows(candidate.id)] if baseline is None else _rows(store, candidate, baseline)
+    cases, columns = of_rows(*rows, split=split)
     ours, theirs = columns[0], columns[1] if baseline else None
     comparisons = compare_columns(cases, ours, theirs, asked, gate)
     slices = sliced(store, candidate, baseline, gate, asked, gate.slices, split=split) if baseline else ()
@@ -101,8 +101,18 @@ def sliced(
     if not fields:
         return ()
     metadata = store.case_metadata(candidate.id)
-    runs = store.score_rows(candidate.id), store.score_rows(baseline.id)
-    return compare_slices(*runs, metadata, fields, rules, gate, split=split)
+    ours, theirs = _rows(store, candidate, baseline)
+    return compare_slices(ours, theirs, metadata, fields, rules, gate, split=split)
+
+
+def _rows(store: Store, candidate: RunRecord, baseline: RunRecord) -> list[Iterator[ScoreRow]]:
+    """The rows of both. A candidate that was asked less (a limit, a filter) is compared on what it was asked: it never ships, and
+    so a look at twenty cases against a complete promoted baseline is no error."""
+    ours, theirs = store.score_rows(candidate.id), store.score_rows(baseline.id)
+    if not candidate.plan.get("partial_reason"):
+        return [ours, theirs]
+    asked = {(row.capability, row.case_id) for row in store.score_rows(candidate.id)}
+    return [ours, (row for row in theirs if (row.capability, row.case_id) in asked)]
 
 
 def _filter(run: RunRecord) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,17 @@ def view_of(
     from reports.view import build
 
     return build(store, run_id, baseline_id, asked=asked)
+
+
+def check_paths(paths: Iterable[Path]) -> None:
+    """Raise UsageError for a report that could not be written: better before hours of asking than after them."""
+    for path in paths:
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if path.is_dir():
+            raise UsageError("cannot write the report: it is a directory", where=str(path), todo="Name a file")
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            what = f"cannot write the report: {above} is " + ("not writable" if above.is_dir() else "a file, not a directory")
+            raise UsageError(what, where=str(path), todo="Give another path")
 
 
 def write(view: ReportView, files: Mapping[str, Path]) -> None:

@@ -25,7 +25,7 @@ from harness.cli.power import card
 from harness.cli.progress import watcher
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
-from harness.model import Candidate, Request, Response, RunRecord, Split
+from harness.model import Candidate, Request, Response, RunRecord, ScoreRow, Split
 from harness.runner import OpenRun, Plan, check_plan, execute, open_run, scorers_digest
 from harness.serving.fleet import Fleet, serve_candidates
 from harness.serving.identity import DigestCache, identify
@@ -79,6 +79,7 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
     }
     for plan in plans.values():
         check_plan(plan)
+    _refuse_twins(suite, plans)
     if ask.resume:
         _check_resumable(store, [plans[name] for name in names])
     if suite.gate.sequential and (promoted or base_name in plans):
@@ -86,7 +87,28 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
     else:
         runs = _until_done(_execute_all(suite, plans, store))
     baseline = promoted or (runs.get(base_name) if base_name else None)
-    return [Finished(runs[name], baseline) for name in names]
+    return [Finished(runs[name], _another(baseline, runs[name])) for name in names]
+
+
+def _another(baseline: RunRecord | None, run: RunRecord) -> RunRecord | None:
+    """The baseline, unless it is the run itself: a run against itself shows nothing, and must not ship by showing it."""
+    if baseline is None or baseline.id != run.id:
+        return baseline
+    _say(f"{run.candidate.name} is the baseline itself: nothing to compare it with")
+    return None
+
+
+def _refuse_twins(suite: Suite, plans: Mapping[str, Plan]) -> None:
+    """Two names for one model with one prompt would be one run, waiting for itself and compared with itself."""
+    known: dict[str, str] = {}
+    for name, plan in plans.items():
+        twin = known.setdefault(replace(plan, nonce="").run_id, name)
+        if twin != name:
+            raise UsageError(
+                f"candidates {twin} and {name} are the same model with the same prompt",
+                where=str(suite.path),
+                todo="Leave one out; an endpoint whose model has changed gets another revision",
+            )
 
 
 def _run_twice(ask: Ask, store: Store) -> Finished:
@@ -245,11 +267,20 @@ async def _ask_pair(store: Store, opened: Mapping[str, OpenRun], name: str, base
         if name == base:
             await ours.work(ours.plan.requests(), ours.plan.size)
             return
-        theirs = opened[base] if isinstance(base, str) else list(store.score_rows(base.id))
+        theirs = opened[base] if isinstance(base, str) else _stored_rows(store, base, ours.plan)
         pair = await asyncio.to_thread(SequentialRun, ours, theirs, store, today())
         await pair.until_decided()
     finally:
         bar.end()
+
+
+def _stored_rows(store: Store, base: RunRecord, plan: Plan) -> list[ScoreRow]:
+    """A stored baseline's rows; for a plan that is less than the suite, those of its cases."""
+    rows = store.score_rows(base.id)
+    if not plan.partial_reason:
+        return list(rows)
+    planned = {(case.capability, case.id) for case in plan.cases()}
+    return [row for row in rows if (row.capability, row.case_id) in planned]
 
 
 def _finished(store: Store, plan: Plan) -> RunRecord | None:

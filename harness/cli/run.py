@@ -41,6 +41,7 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
     worst. Whatever stops it, running the same command again continues. With --aa: 0 nothing false is shown, 2 something is.
     """
     wanted = {"html": options["report"], "markdown": options["markdown"], "junit": options["junit"], "json": options["json_path"]}
+    _check_paths([path for path in wanted.values() if path])
     finished = _run(suite, store_dir, expect_hash, concurrency, options)
     # From here on the store is enough. The suite and its cases are gone before scipy comes: so memory holds only one of them.
     from harness.cli import judging, outputs
@@ -62,6 +63,13 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
             outputs.write(view, files)
             show(view, path=str(_short(files["html"])))
     return judging.worst(codes)
+
+
+def _check_paths(paths: list[Path]) -> None:
+    if paths:
+        from harness.cli.outputs import check_paths
+
+        check_paths(paths)
 
 
 def _aa(store_dir: Path, result: Finished, files: Mapping[str, Path]) -> int:
