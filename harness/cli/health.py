@@ -58,7 +58,7 @@ def look(store: Store, reference: str) -> tuple[str, SuiteHealth]:
 
 
 def lines(name: str, found: SuiteHealth, most: int) -> Iterator[str]:
-    from harness.cli.power import fit
+    from harness.cli.layout import fit
     from reports.text import plural
 
     yield f"health of {fit(name, 30).rstrip()}: {plural(found.runs, 'run')} of {plural(found.candidates, 'candidate')}"
@@ -79,7 +79,7 @@ def lines(name: str, found: SuiteHealth, most: int) -> Iterator[str]:
 
 
 def _line(row: CapabilityHealth) -> str:
-    from harness.cli.power import fit
+    from harness.cli.layout import fit
     from harness.health import State
 
     told = row.candidates_told
@@ -94,7 +94,7 @@ def _line(row: CapabilityHealth) -> str:
 
 
 def _short(row: CapabilityHealth) -> str:
-    from harness.cli.power import fit
+    from harness.cli.layout import fit
 
     name = fit(row.capability, 40).rstrip()
     margin = f"its margin of {100 * (row.margin or 0.0):.1f} points"
@@ -106,7 +106,7 @@ def _short(row: CapabilityHealth) -> str:
 
 
 def _cases(cases: tuple[CaseHealth, ...], most: int) -> Iterator[str]:
-    from harness.cli.power import fit
+    from harness.cli.layout import fit
     from harness.health import State
 
     telling = [c for c in cases if c.state not in (State.ALIVE, State.UNTOLD) or (c.discrimination or 0.0) < 0.0]

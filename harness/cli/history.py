@@ -48,7 +48,7 @@ def command(suite_or_run: str, as_json: bool, store_dir: Path) -> None:
 
 
 def lines(name: str, line: Lineage, pairs: Sequence[Movement], fdr: float) -> Iterator[str]:
-    from harness.cli.power import fit
+    from harness.cli.layout import fit
     from reports.history import in_words, sentence
     from reports.text import moment, plural
 

@@ -44,7 +44,7 @@ def judge_twice(store: Store, result: Finished) -> int:
 
 
 def _lines(floor: NoiseFloor, halves: Mapping[str, Halves], alpha: float) -> Iterator[str]:
-    from harness.cli.power import fit
+    from harness.cli.layout import fit
 
     yield "A/A: the baseline against itself, other seeds, another order; points of 100"
     yield f"  {'capability':<{_NAME}} {'cases':>7} {'flips':>6} {'rate [95 %]':>19} {'|diff|':>6} {'noise':>5} {'false':>6}"

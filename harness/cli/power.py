@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from harness.cli.layout import fit
 from harness.model import Case, Gate
 from harness.powercard import ASSUMED, Discordance, Policy, PowerRow, before, discordances
 from harness.store import Store
@@ -69,21 +69,3 @@ def _line(row: PowerRow, mixed: bool) -> str:
     remark = row.problem or ("" if row.enough else "too few")
     name = fit(row.capability, _NAME - len(star)) + star
     return f"  {name} {row.n:>7,} {clusters:>8} {shows:>6} {100 * row.margin:>6.1f} {needed:>7}  {remark}".rstrip()
-
-
-def fit(text: str, width: int) -> str:
-    """The text on so many terminal columns: cut with an ellipsis, filled with spaces; wide letters take two."""
-    from reports.text import label
-
-    shown = label(text)
-    if _columns(shown) > width:
-        while _columns(shown) > width - 1:
-            shown = shown[:-1]
-        shown += "\u2026"
-    return shown + " " * (width - _columns(shown))
-
-
-def _columns(text: str) -> int:
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from harness.model import RunRecord
     from harness.store import Store
 
+_SUITE, _CANDIDATE = 1, 2  # columns
+NARROWEST = 9
+
 
 @click.command("runs")
 @click.option("--suite", default=None, help="Only runs of the suite with this name.")
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 @store_option
 def command(suite: str | None, as_json: bool, store_dir: Path) -> None:
     """List the runs in the store: id, suite, candidate, status, denominator, verdict."""
+    from harness.cli.layout import fit
+
     with open_store(store_dir) as store:
         records = store.runs(suite)
         rows = [_row(store, record) for record in records]
@@ -34,9 +41,20 @@ def command(suite: str | None, as_json: bool, store_dir: Path) -> None:
         return
     names = ("run", "suite", "candidate", "started", "status", "scored", "verdict")
     table = [names, *[tuple(str(row[name]) for name in names) for row in rows]]
-    widths = [max(len(line[i]) for line in table) for i in range(len(names))]
+    widths = _widths(table, shutil.get_terminal_size().columns)
     for line in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        click.echo("  ".join(fit(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _widths(table: Sequence[Sequence[str]], columns: int) -> list[int]:
+    """Each column as wide as its widest cell; on a narrow terminal the suite's and the candidate's names give way (--json cuts
+    nothing)."""
+    from harness.cli.layout import columns_of
+
+    widths = [max(columns_of(line[i]) for line in table) for i in range(len(table[0]))]
+    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths[_SUITE], widths[_CANDIDATE]) > NARROWEST:
+        widths[_SUITE if widths[_SUITE] > widths[_CANDIDATE] else _CANDIDATE] -= 1
+    return widths
 
 
 def _row(store: Store, record: RunRecord) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from support.gates import harness, scripted, write_gate
 from support.runs import CANDIDATE, make_record, make_request, make_response, make_score
 
-from harness.cli.power import _columns
+from harness.cli.layout import columns_of
 from harness.store import Store
 
 NAME = "naïve </td><script>x</script> \x1b[31m 中文 " + "y" * 200
@@ -30,7 +30,7 @@ def test_health_of_a_real_suite(folder: Path, capsys: Any) -> None:
     assert harness(folder, "health", "gate") == 0
     text = capsys.readouterr().out
     assert "health of gate: 4 runs of 4 candidates" in text
-    assert max(map(_columns, text.splitlines())) <= 80
+    assert max(map(columns_of, text.splitlines())) <= 80
     assert harness(folder, "health", "gate", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     sums, dates = found["capabilities"]
@@ -54,7 +54,7 @@ def test_four_checkpoints_are_too_few_to_say(folder: Path, capsys: Any) -> None:
     assert "history of gate: 4 checkpoints" in text
     assert "undecided: 4 checkpoints, and at least 5 are needed" in text
     assert "rho" not in text
-    assert max(map(_columns, text.splitlines())) <= 80
+    assert max(map(columns_of, text.splitlines())) <= 80
 
 
 def write_history(folder: Path, n: int, name: str = "down") -> None:
@@ -87,10 +87,10 @@ def test_a_seesaw_over_history_is_named(tmp_path: Path, capsys: Any) -> None:
     assert "1 of 1 pair moves against each other over 8 checkpoints" in text
     assert "rho -1.00" in " ".join(text.split())
     assert "\x1b" not in text
-    assert max(map(_columns, text.splitlines())) <= 80
+    assert max(map(columns_of, text.splitlines())) <= 80
     assert harness(tmp_path, "history", "run5", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [point["run"] for point in found["checkpoints"]] == [f"run{i}" for i in range(6)]  # up to that run
     assert found["pairs"][0]["rho"] == pytest.approx(-1.0)
     assert harness(tmp_path, "health", "line") == 0
-    assert max(map(_columns, capsys.readouterr().out.splitlines())) <= 80
+    assert max(map(columns_of, capsys.readouterr().out.splitlines())) <= 80
