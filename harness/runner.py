@@ -24,6 +24,7 @@ from harness.suite import Suite
 
 LOOKUP = 1_000  # requests looked up in the store at a time
 HEALTH_EVERY_S = 0.5
+SETTLE_S = 1.0  # until a server's death is seen
 BUSY_EVERY_S = 0.3
 
 
@@ -171,8 +172,15 @@ class OpenRun:
     done: set[tuple[str, int]] = field(default_factory=set)
 
     async def work(self, requests: Iterable[Request], size: int) -> None:
-        """Ask these requests, or take their answers from the store; may be called again. Raises what stopped it."""
+        """Ask these requests, or take their answers from the store; may be called again. Raises what stopped it.
+
+        A server that dies fails its last requests before its death is seen; then this is no complete run with errors in it.
+        """
+        errored = self.tally.errored
         await _work(self, requests, min(self.concurrency, size))
+        if self.health is not None and self.tally.errored > errored:
+            await asyncio.sleep(SETTLE_S)
+            self.health()
 
     def judge(self, request: Request, response: Response) -> None:
         score: Score = self.scorers[request.case.capability].score(request.case, response)
@@ -279,7 +287,8 @@ async def open_run(
 ) -> AsyncIterator[OpenRun]:
     """Begin or continue the plan's run; when the block is left, end it: complete (or partial), and interrupted by an exception.
 
-    health() is called twice a second while it works and raises when the server is gone. server_figures() is read at the end.
+    health() is called twice a second while it works, and after errors; it raises when the server is gone. server_figures() is read
+    at the end.
     """
     check_plan(plan)
     record = RunRecord(

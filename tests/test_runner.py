@@ -297,6 +297,27 @@ def test_a_dead_server_stops_the_run_which_goes_on_later(suite: Suite, store: St
     assert len(again.asked) + before <= SIZE + 4  # those in flight
 
 
+def test_a_server_that_dies_under_the_last_requests_is_noticed(
+    suite: Suite, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its death is seen a moment after they failed: not a complete run in which the candidate failed."""
+    monkeypatch.setattr("harness.runner.SETTLE_S", 0.05)
+    client = FakeClient(fails=lambda request: len(client.asked) > SIZE - 5)
+    looked = []
+
+    def health() -> None:
+        looked.append(len(client.asked))
+        if looked.count(SIZE) >= 1:
+            raise ServeError("the server died", where="vllm.log")
+
+    with pytest.raises(ServeError, match="the server died"):
+        run(store, Plan(suite, BASE), client, health=health, concurrency=1)
+    assert store.runs()[0].status == "interrupted"
+    again = FakeClient()
+    assert run(store, Plan(suite, BASE), again, health=lambda: None).ledger.scored == SIZE
+    assert len(again.asked) == 5
+
+
 def test_cancelled_at_any_moment_only_what_was_in_flight_is_repeated(tmp_path: Path, suite: Suite) -> None:
     undisturbed = Store.open(tmp_path / "calm", create=True)
     calm = values(undisturbed, run(undisturbed, Plan(suite, BASE), FakeClient()))

@@ -221,7 +221,7 @@ async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) ->
                     watcher=watcher(),
                     provenance=provenance(suite, scorers),
                     concurrency=suite.generation.concurrency,
-                    health=fleet.check,
+                    health=fleet.check if fleet.servers else None,
                     server_figures=lambda name=plan.candidate.name: _figures(fleet, name),  # type: ignore[misc]
                 )
     return runs
@@ -305,7 +305,7 @@ async def _opened(
             watcher=watcher(),
             provenance=provenance(suite, scorers),
             concurrency=suite.generation.concurrency,
-            health=fleet.check,
+            health=fleet.check if fleet.servers else None,
             server_figures=lambda: _figures(fleet, name),
         ) as run,
     ):

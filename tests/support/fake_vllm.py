@@ -2,7 +2,8 @@
 
 FAKE_MODE: ok | crash (prints FAKE_LOG, exits 1) | hang (never ready) | deaf (ignores SIGINT and SIGTERM) | taken-once (port
 taken at the first start: leaves FAKE_DIR/taken behind). It starts a child in its own group and one that hides in a session of its
-own, and writes all three process ids to FAKE_DIR/pids, its arguments and environment to FAKE_DIR/seen.json.
+own, and writes all three process ids to FAKE_DIR/pids, its arguments and environment to FAKE_DIR/seen.json. It answers chats with
+their last message, leaves the model's name in FAKE_DIR/asked, a line each, and dies at the FAKE_DIES_ATth.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 METRICS = """# TYPE vllm:generation_tokens counter
 vllm:generation_tokens_total{engine="0"} 12.0
@@ -48,6 +51,8 @@ def main() -> None:
     names = names[: next((i for i, flag in enumerate(names) if flag.startswith("--")), len(names))]
     names += [json.loads(flag)["name"] for flag in flags if flag.startswith("{")]
 
+    lock = threading.Lock()
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/v1/models":
@@ -62,8 +67,22 @@ def main() -> None:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if self.path == "/v1/chat/completions":
+                self.chat(body)
+                return
             refused = body["lora_name"] == "refused"
             self.answer('{"error": {"message": "no room"}}' if refused else "Success", 400 if refused else 200)
+
+        def chat(self, body: dict[str, Any]) -> None:
+            with lock:
+                with (folder / "asked").open("a") as file:
+                    file.write(body["model"] + "\n")
+                if len((folder / "asked").read_text().splitlines()) == int(os.environ.get("FAKE_DIES_AT", "0")):
+                    print("RuntimeError: the engine fell over", flush=True)
+                    os._exit(7)
+            message = {"role": "assistant", "content": body["messages"][-1]["content"]}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            self.answer(json.dumps({"model": body["model"], "choices": [choice]}))
 
         def answer(self, text: str, status: int = 200) -> None:
             self.send_response(status)
