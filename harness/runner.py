@@ -287,8 +287,8 @@ async def open_run(
 ) -> AsyncIterator[OpenRun]:
     """Begin or continue the plan's run; when the block is left, end it: complete (or partial), and interrupted by an exception.
 
-    health() is called twice a second while it works, and after errors; it raises when the server is gone. server_figures() is read
-    at the end.
+    health() is called twice a second while it works, and after errors; it raises when the server is gone. server_figures() is
+    read at the end.
     """
     check_plan(plan)
     record = RunRecord(
