@@ -20,9 +20,16 @@ CONCURRENCY = 8
 GENERATION = f"{{concurrency: {CONCURRENCY}}}"
 
 
-def start(suite: Path, store: Path) -> subprocess.Popen[str]:
+def start(suite: Path, store: Path, *, interrupt: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[str]:
+    """The command with a known answer to SIGINT: a shell that started these tests in the background would hand down "ignore"."""
     command = [sys.executable, "-m", "harness", "run", str(suite), "-c", "bad", "--store", str(store)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupt),
+    )
 
 
 def when_asked(server: ScriptedServer, count: int, process: subprocess.Popen[str]) -> None:
@@ -76,6 +83,18 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path, number: signal.S
             assert store.runs()[0].ledger.closed
         assert harness(tmp_path, "run", suite, "-c", "bad") == 1
         assert server.count <= PLANNED + CONCURRENCY
+
+
+def test_a_job_in_the_background_is_not_stopped_by_ctrl_c_at_the_terminal(tmp_path: Path) -> None:
+    """`harness run ... &` in a script inherits an ignored SIGINT, and that is respected: it goes on to its verdict."""
+    with scripted(delay=0.03) as server:
+        suite = write_gate(tmp_path, server.url, generation=GENERATION)
+        process = start(suite, tmp_path / "store", interrupt=signal.SIG_IGN)
+        when_asked(server, 50, process)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 1, told
+        assert server.count == PLANNED
 
 
 def test_a_server_that_dies_is_infrastructure_and_goes_on(tmp_path: Path) -> None:
