@@ -94,6 +94,5 @@ def call(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: what was done is stored; running the same command again continues it", err=True)
         return 4
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 4
+    except SystemExit:
+        return 4  # click's answer to a reader that went away (`| head`); its own code, 1, would read as OPTIMIZE

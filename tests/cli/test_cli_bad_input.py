@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -154,3 +155,68 @@ def test_a_starter_suite_is_valid_and_never_overwritten(tmp_path: Path, capsys: 
     assert run(["init", path]) == 3
     assert run(["validate", "--schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "suite.yaml"
+
+
+def test_reports_that_could_not_be_written_are_refused_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    with scripted() as server:
+        suite = write_gate(tmp_path, server.url, cases=20)
+        for option, path, said in (
+            ("--report", tmp_path, "it is a directory"),
+            ("--json", tmp_path / "file" / "r.json", "is a file, not a directory"),
+            ("--junit", tmp_path / "file" / "deep" / "r.xml", "is a file, not a directory"),
+        ):
+            assert harness(tmp_path, "run", suite, "-c", "good", option, path) == 3
+            assert said in capsys.readouterr().err
+        assert server.count == 0
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted() as server:
+        suite = write_gate(tmp_path, server.url, cases=20)
+        harness(tmp_path, "run", suite, "-c", "base")
+        asked = server.count
+        with duckdb.connect(str(tmp_path / "store" / "store.duckdb")) as connection:
+            connection.execute("INSERT INTO migrations VALUES (999, 'future', 0)")
+        for words in (["run", suite, "-c", "good"], ["report", "latest"], ["runs"], ["promote", "latest"]):
+            capsys.readouterr()
+            assert harness(tmp_path, *words) == 3
+            message = capsys.readouterr().err
+            assert "the store is of version 999" in message
+            assert message.count("\n") == 1
+        assert server.count == asked
+
+
+def test_a_starter_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from harness.cli import call as run
+
+    (tmp_path / "file").write_text("")
+    assert run(["init", str(tmp_path / "file" / "suite.yaml")]) == 3
+    message = capsys.readouterr().err
+    assert "cannot write the suite" in message
+    assert message.count("\n") == 1
+
+
+def test_addresses_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Found with the suite, all at their lines, and nothing is looked up."""
+    (tmp_path / "one.jsonl").write_text(ROW)
+    for address in ("ftp://127.0.0.1/v1", "127.0.0.1:8000", "http://127.0.0.1:port/v1", "http://", "file:///etc/passwd"):
+        text = SUITE.replace("http://127.0.0.1:9/v1", address) + "  x: {cases: one.jsonl, checks: [equals]}\n"
+        message = told(tmp_path, capsys, text)
+        assert "suite.yaml:2" in message
+        assert "endpoint" in message
+
+
+def test_a_pipe_that_closes_is_neither_a_traceback_nor_a_verdict(tmp_path: Path) -> None:
+    with scripted() as server:
+        suite = write_gate(tmp_path, server.url, cases=20)
+        harness(tmp_path, "run", suite, "-c", "base")
+    command = [sys.executable, "-m", "harness", "runs", "--json", "--store", str(tmp_path / "store")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait() == 4
