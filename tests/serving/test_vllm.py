@@ -151,9 +151,16 @@ asyncio.run(main())
 
 
 def harness_process(life: Life, mode: str = "ok") -> subprocess.Popen[str]:
+    """A harness that answers to SIGINT as at a terminal: tests started in the background would hand down "ignore"."""
     root = str(Path(__file__).parent.parent.parent)
     command = [sys.executable, "-c", HARNESS, life.base, str(life.folder), mode, *FAKE]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root})
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @pytest.mark.parametrize("mode", ["ok", "hang"])
