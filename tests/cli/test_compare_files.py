@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,6 +21,7 @@ from harness import scorefiles, scoretables
 from harness.cli import call as run
 from harness.cli.compare_files import judge
 from harness.comparison import compare_runs
+from harness.errors import DataError
 from harness.model import Gate, ItemStatus, Ledger, ScoreRow
 from harness.statistics import compare_paired
 from harness.suite.gatefile import read_gate
@@ -358,6 +359,17 @@ ROWS = st.lists(
 )
 
 
+def two_scales(graded: Iterable[ScoreRow], marks: Iterable[ScoreRow]) -> bool:
+    """A capability that one file grades for the most part and the other only marks right or wrong, with both of them."""
+    by_side: list[dict[str, list[float]]] = [{}, {}]
+    for found, side in zip(by_side, (graded, marks), strict=True):
+        for row in side:
+            if row.value is not None:
+                found.setdefault(row.capability, []).append(row.value)
+    mostly = {name for name, values in by_side[0].items() if 2 * sum(0 < value < 1 for value in values) > len(values)}
+    return any(set(by_side[1].get(name, ())) == {0.0, 1.0} for name in mostly)
+
+
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, st.randoms(use_true_random=False))
 def test_both_readers_and_the_library_agree(tmp_path: Path, drawn: list[Any], random: Any) -> None:
@@ -373,6 +385,15 @@ def test_both_readers_and_the_library_agree(tmp_path: Path, drawn: list[Any], ra
             nouns.append(ScoreRow(case_id, capability, 0, status, value, None, "down" if missing else None, cluster))
         sides.append((jsonl(tmp_path / f"{side}.jsonl", content), nouns))
     (a, ours), (b, theirs) = sides
+    if two_scales(ours, theirs) or two_scales(theirs, ours):
+        with pytest.raises(DataError, match="is graded") as fast_refusal:
+            scorefiles.read_scores(a, b)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scoretables, "_fast_json", lambda path: None)
+            with pytest.raises(DataError) as slow_refusal:
+                scorefiles.read_scores(a, b)
+        assert slow_refusal.value.line() == fast_refusal.value.line()
+        return
     gate = read_gate(None)
     fast = scorefiles.read_scores(a, b)
     verdict = judge(fast, gate)
