@@ -93,7 +93,7 @@ _KNOWN: tuple[tuple[str, Cause], ...] = (
     ),
 )
 
-_STAGES: tuple[tuple[str, str], ...] = (
+STAGES: tuple[tuple[str, str], ...] = (
     ("non-default args", "reading the configuration"),
     ("Initializing a V1 LLM engine", "starting the engine"),
     ("Starting to load model", "loading the weights"),
@@ -123,7 +123,7 @@ def cause_of(log: str, exit_code: int | None = None) -> Cause:
 def stage_of(log: str) -> str:
     """How far a start has come, in words; "" at the very beginning."""
     found = ""
-    for mark, words in _STAGES:
+    for mark, words in STAGES:
         if mark in log:
             found = words
     return found
