@@ -99,8 +99,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
+def strict_json() -> Callable[[str], Any]:
+    """JSON as every reader of rows takes it: no NaN, no key twice. ValueError says what is wrong."""
+    return json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).decode
+
+
 def _jsonl(path: Path) -> Rows:
-    parse = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).decode
+    parse = strict_json()
     with path.open("rb") as file:
         for line, raw in enumerate(file, 1):
             if line == 1 and raw.startswith(_UTF16):
@@ -124,10 +129,10 @@ def _jsonl(path: Path) -> Rows:
                 if isinstance(row, dict):
                     yield line, row
                 else:
-                    yield BadRow(line, f"is a JSON {_kind(row)}, not an object", "write one JSON object on each line")
+                    yield BadRow(line, f"is a JSON {json_kind(row)}, not an object", "write one JSON object on each line")
 
 
-def _kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
     names = {list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
     return names.get(type(value), "null")
 
