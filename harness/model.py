@@ -484,6 +484,52 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its two-sided interval. value None: it cannot be given, and reason says why; no interval: likewise.
+
+    n: cases behind it. level: of the interval. method: which formula gave the interval, in a word or two.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    method: str = ""
+    reason: str = ""
+    level: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """One judge held against people on cases that both have judged; made by harness.calibration, read by gates and reports.
+
+    digest: of the judge (model, rubric, prompt), empty when it is not known: then it speaks for no judge in a verdict.
+    kind: pointwise | pairwise. n_labels: cases with a label. n: those of them with a verdict. unparsed: reason -> cases without
+    one. kappa, agreement: over the n. agreement_all: over all labelled cases, one without a verdict disagreeing.
+    recall: what people said -> how often the judge said it too (pass and fail: TPR and TNR). confusion: people -> judge -> cases.
+    biases: position, length, self-preference and the like, by name. usage: tokens and seconds per 1,000 judgments, where known.
+    capability: which cases, empty for all. labels_digest: of the labels, so that a changed label is seen.
+    """
+
+    judge: str
+    digest: str
+    kind: str
+    n_labels: int
+    n: int
+    kappa: Estimate
+    agreement: Estimate
+    agreement_all: Estimate
+    unparsed: Mapping[str, int] = field(default_factory=dict)
+    recall: Mapping[str, Estimate] = field(default_factory=dict)
+    confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    biases: Mapping[str, Estimate] = field(default_factory=dict)
+    usage: Mapping[str, Estimate] = field(default_factory=dict)
+    raters: tuple[str, ...] = ()
+    capability: str = ""
+    labels_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing a data check found in one row."""
 
