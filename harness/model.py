@@ -156,11 +156,21 @@ class Request:
     messages: tuple[Message, ...]
     sampling: Sampling
     sample: int = 0
+    route: str = "chat"  # chat | classify (a reward model behind vLLM's /classify)
 
     @property
     def key(self) -> str:
-        """32 hex digits over weights digest, rendered messages, sampling and sample index."""
-        return digest_of([self.candidate.digest, [m.as_dict() for m in self.messages], self.sampling.as_dict(), self.sample])[:32]
+        """32 hex digits over weights digest, rendered messages, sampling and sample index (and the route, unless it is chat)."""
+        parts = [self.candidate.digest, [m.as_dict() for m in self.messages], self.sampling.as_dict(), self.sample]
+        return digest_of(parts if self.route == "chat" else [*parts, self.route])[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChoice:
+    """One token of an answer and what might have stood in its place: (token, natural logarithm of its probability)."""
+
+    token: str
+    top: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,7 @@ class Response:
 
     text: the answer with any thinking split off. error: None, or a short code (timeout, http-500, connection, ...)
     with error_message for people. Times in seconds: ttft only when streamed. attempts: requests sent, retries included.
+    tail: the last tokens of the answer with their alternatives, where the request asked for log-probabilities.
     """
 
     key: str
@@ -183,6 +194,7 @@ class Response:
     started_at: float | None = None  # seconds since the epoch
     error: str | None = None
     error_message: str | None = None
+    tail: tuple[TokenChoice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +219,54 @@ class Score:
     unscored: str | None = None
     explanation: str = ""
     components: tuple[CheckResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedItem:
+    """One line of a checklist as a judge answered it. value 1 met, 0 not met, None unscored."""
+
+    id: str
+    question: str
+    value: float | None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What a judge said of one response, or of a pair. value None means unscored: then ``unscored`` is the reason code.
+
+    digest: over the judge's model, rubric, prompts and settings; equal digests judge alike. value: pointwise the score mapped to
+    [0, 1]; pairwise 1 candidate, 0.5 tie, 0 baseline. explanation, choice: the judge's own words, hostile data. mode: logprob
+    (expected score) | schema | text | recorded | reward | panel | mixed, or empty where no judge was asked. raw: the mean on the
+    judge's own scale (1-5, a reward). outside: largest share of probability that lay outside the menu, mode logprob only.
+    preference: candidate | baseline | tie. orders: per sample what was preferred with the candidate shown first, then second.
+    values: each scored sample's; spread: their standard deviation (n - 1), None under two. attempts: requests to the judge; keys:
+    of its responses. errored: the judge could not be asked, which asking again may mend. members: a panel's single judgments.
+    """
+
+    judge: str
+    digest: str
+    case_id: str
+    value: float | None
+    passed: bool | None
+    unscored: str | None = None
+    errored: bool = False
+    explanation: str = ""
+    choice: str | None = None
+    mode: str = ""
+    raw: float | None = None
+    outside: float | None = None
+    preference: str | None = None
+    orders: tuple[tuple[str | None, str | None], ...] = ()
+    values: tuple[float, ...] = ()
+    spread: float | None = None
+    items: tuple[JudgedItem, ...] = ()
+    members: tuple[Judgment, ...] = ()
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    keys: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,6 +587,46 @@ class Calibration:
     raters: tuple[str, ...] = ()
     capability: str = ""
     labels_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What one person said of one case of a run. Never changed: an edit is another label, so the history stays; see harness.labels.
+
+    kind: rate (one answer: passed, rating 1-5), pair (candidate or baseline), rank (several answers) or mark. A rate, pair or rank
+    label without a value says that the person could not tell. responses: ids of the stored answers in the order they were shown;
+    sides: which runs gave each of them (ids, several joined by a comma where they gave the same words).
+    preference: candidate | baseline | tie. ranking: response ids, best first; those in one group tie. marks: check-wrong,
+    judge-wrong, accept-change. blind: neither scores nor who answered had been shown. seconds: spent on it. probability: with which
+    the case was drawn (harness.statistics.selection), None: it was not drawn. supersedes: the label it takes the place of, or takes
+    back when withdrawn. adjudicates: decides between people who disagree. Labels on gate cases calibrate, they never train.
+    """
+
+    id: str
+    run_id: str
+    capability: str
+    case_id: str
+    split: Split
+    kind: str
+    rater: str
+    created_at: float  # seconds since the epoch
+    baseline_run_id: str | None = None
+    sample: int = 0
+    responses: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()
+    passed: bool | None = None
+    rating: int | None = None
+    preference: str | None = None
+    ranking: tuple[tuple[str, ...], ...] = ()
+    marks: tuple[str, ...] = ()
+    comment: str = ""
+    blind: bool = True
+    seconds: float | None = None
+    plan: str | None = None
+    probability: float | None = None
+    supersedes: str | None = None
+    withdrawn: bool = False
+    adjudicates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
