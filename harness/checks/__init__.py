@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.checks.base import CheckType, Example, Options, Outcome
 from harness.checks.composite import CheckScorer, compile_checks
-from harness.checks.spec import CheckGroup, CheckSpec, SpecFault, parse_checks, validate_spec
+from harness.checks.spec import CheckGroup, CheckSpec, JudgeSpec, Spec, SpecFault, judges_of, parse_checks, validate_spec
 
 __all__ = [
     "CheckGroup",
@@ -17,10 +17,13 @@ __all__ = [
     "CheckSpec",
     "CheckType",
     "Example",
+    "JudgeSpec",
     "Options",
     "Outcome",
+    "Spec",
     "SpecFault",
     "compile_checks",
+    "judges_of",
     "parse_checks",
     "validate_spec",
 ]

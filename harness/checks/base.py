@@ -74,11 +74,12 @@ def unscored(reason: str, explanation: str = "") -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a check looks at. ``text`` is the answer without the thinking."""
+    """What a check looks at. ``text`` is the answer without the thinking. judged: what the suite's judges said of it, by name."""
 
     text: str
     case: Case
     response: Response
+    judged: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

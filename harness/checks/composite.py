@@ -5,25 +5,31 @@ reason, unless the policy says to score it. The score is the weighted mean of th
 lowest, ``any`` the highest of its members); it passes when every check with a weight passes. A check that is unscored makes the
 score unscored, for a mean over what is left would measure something else; inside ``any`` it does not matter once another member
 has passed.
+
+A judge takes its place among the checks, but asking it takes long and is not done here: whoever scores looks at ``judges``, asks
+``unfit`` first (no judge is asked about an answer that is not looked at) and hands in what the judges said.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.checks.base import ABSENT, BadValue, CheckType, Options, Outcome, Seen, Takes, unscored
-from harness.checks.spec import CheckGroup, CheckSpec, SpecFault, find_type, parse_checks
+from harness.checks.spec import CheckGroup, CheckSpec, JudgeSpec, Spec, SpecFault, find_type, parse_checks
 from harness.checks.texts import printable
 from harness.checks.values import is_template, value_of
 from harness.errors import Fault, SuiteError
 from harness.model import Case, CheckResult, Response, Score, digest_of
 
 COMPOSITE_VERSION = 1  # raised when the rules above change
+JUDGE_VERSION = 1  # raised when a judge's word is taken otherwise into a score
+NOBODY: Mapping[str, Outcome] = MappingProxyType({})
 
 Policy = Literal["unscored", "score"]
 
@@ -59,7 +65,7 @@ def _where(fault: SpecFault) -> str:
 class CheckScorer:
     """Scores responses of one capability; a harness.model.Scorer. Holds no state between calls, may be used from any thread."""
 
-    members: tuple[_Leaf | _Group, ...]
+    members: tuple[_Member, ...]
     mode: str
     on_truncated: str
     on_empty: str
@@ -70,14 +76,26 @@ class CheckScorer:
         rules = [COMPOSITE_VERSION, self.mode, self.on_truncated, self.on_empty]
         return digest_of([rules, [member.identity() for member in self.members]])
 
-    def score(self, case: Case, response: Response) -> Score:
+    @cached_property
+    def judges(self) -> tuple[str, ...]:
+        """Names of the judges whose word a score needs, each once."""
+        return tuple(dict.fromkeys(name for member in self.members for name in member.judges()))
+
+    def unfit(self, response: Response) -> Score | None:
+        """The score of a response that is not looked at; None for one that is."""
         if response.error is not None:
             return Score(None, None, "errored", "the request failed, there is nothing to score")
         if response.finish_reason == "length" and self.on_truncated == "unscored":
             return Score(None, None, "truncated", "the answer was cut off at max_tokens")
         if not response.text.strip() and self.on_empty == "unscored":
             return Score(None, None, "empty", "the answer is empty")
-        seen = Seen(response.text, case, response)
+        return None
+
+    def score(self, case: Case, response: Response, judged: Mapping[str, Outcome] = NOBODY) -> Score:
+        """judged: what each of ``judges`` said of the response."""
+        if (unfit := self.unfit(response)) is not None:
+            return unfit
+        seen = Seen(response.text, case, response, judged)
         results = [member.apply(seen) for member in self.members]
         parts = tuple(part for result in results for part in result)
         return self._total([result[0] for result in results], parts)
@@ -143,6 +161,9 @@ class _Leaf:
         except Exception as error:  # a check's bug, or a user's: the run goes on, the response counts as unscored
             return unscored("check-error", printable(f"{type(error).__name__}: {error}")[:500])
 
+    def judges(self) -> tuple[str, ...]:
+        return ()
+
     def faults(self, case: Case) -> tuple[str, ...]:
         try:
             expected = self.expect(case)
@@ -159,11 +180,41 @@ class _Leaf:
 
 
 @dataclass(frozen=True)
+class _Judge:
+    """A judge's place among the checks. Its own digest is part of whoever asks it, not of this scorer's."""
+
+    spec: JudgeSpec
+
+    @property
+    def label(self) -> str:
+        return self.spec.label
+
+    def apply(self, seen: Seen) -> tuple[CheckResult, ...]:
+        said, weight = seen.judged.get(self.spec.name) or unscored("judge-not-asked"), self.spec.weight
+        value = said.value
+        if value is None:
+            return (CheckResult(self.label, JUDGE_VERSION, None, None, said.explanation, said.unscored, weight),)
+        passed = value >= self.spec.threshold
+        if self.spec.negate:
+            value, passed = 1.0 - value, not passed
+        return (CheckResult(self.label, JUDGE_VERSION, value, passed, said.explanation, None, weight),)
+
+    def judges(self) -> tuple[str, ...]:
+        return (self.spec.name,)
+
+    def faults(self, case: Case) -> tuple[str, ...]:
+        return ()
+
+    def identity(self) -> Any:
+        return ["judge", self.spec.name, self.spec.negate, self.spec.threshold, self.spec.weight, self.spec.metric, JUDGE_VERSION]
+
+
+@dataclass(frozen=True)
 class _Group:
     """all or any. Its members are reported after it with weight 0, so that the reported weights always make the mean."""
 
     spec: CheckGroup
-    members: tuple[_Leaf | _Group, ...]
+    members: tuple[_Member, ...]
 
     @property
     def kind(self) -> str:
@@ -195,15 +246,23 @@ class _Group:
     def faults(self, case: Case) -> tuple[str, ...]:
         return tuple(fault for member in self.members for fault in member.faults(case))
 
+    def judges(self) -> tuple[str, ...]:
+        return tuple(name for member in self.members for name in member.judges())
+
     def identity(self) -> Any:
         return [self.kind, self.spec.weight, self.spec.metric, [member.identity() for member in self.members]]
+
+
+_Member = _Leaf | _Judge | _Group
 
 
 def _weightless(part: CheckResult) -> CheckResult:
     return CheckResult(part.check, part.version, part.value, part.passed, part.explanation, part.unscored, 0.0)
 
 
-def _compile(spec: CheckSpec | CheckGroup, root: Path) -> _Leaf | _Group:
+def _compile(spec: Spec, root: Path) -> _Member:
+    if isinstance(spec, JudgeSpec):
+        return _Judge(spec)
     if isinstance(spec, CheckGroup):
         return _Group(spec, tuple(_compile(member, root) for member in spec.members))
     kind = find_type(spec.type)

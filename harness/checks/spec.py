@@ -7,12 +7,15 @@
       - any:                                       # all: the worst of them; any: the best of them
           - {type: regex, value: '^\\d+$'}
           - {type: numeric, abs_tolerance: 0.01}
+      - judge: helpfulness                         # one of the suite's judges; also not-judge, and inside a group
+      - {judge: preference, weight: 2, threshold: 0.6}
 
 Keys beside type, value, threshold, weight and metric are options of that check.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -86,6 +89,43 @@ class CheckSpec(BaseModel):
         return self.value if "value" in self.model_fields_set else ABSENT
 
 
+class JudgeSpec(BaseModel):
+    """One of the suite's judges in the place of a check: ``{judge: NAME}``, or ``{not-judge: NAME}`` where a high value is bad.
+
+    threshold: the value from which it passes; without one half, which is the middle of a scale and of a pairwise judge a tie.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    judge: str | None = Field(None, min_length=1, description="The name of one of the suite's judges.")
+    not_judge: str | None = Field(
+        None, min_length=1, alias="not-judge", description="The same, where a high value is bad: the score is 1 - value."
+    )
+    threshold: float = Field(0.5, ge=0, le=1, allow_inf_nan=False, description="The value from which it passes.")
+    weight: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False, description="Its share of the capability's mean.")
+    metric: str | None = Field(None, min_length=1, description="The name it is reported under.")
+
+    @model_validator(mode="after")
+    def _one_name(self) -> JudgeSpec:
+        if (self.judge is None) == (self.not_judge is None):
+            raise ValueError("a check names either a `judge` or a `not-judge`")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The judge's name in the suite."""
+        return self.judge or self.not_judge or ""
+
+    @property
+    def negate(self) -> bool:
+        return self.judge is None
+
+    @property
+    def label(self) -> str:
+        """What its results are reported under; no rule check is called so."""
+        return self.metric or f"{NEGATION if self.negate else ''}judge {self.name}"
+
+
 class CheckGroup(BaseModel):
     """Checks that count as one: ``all`` takes the lowest value and passes when every member does, ``any`` takes the highest and
     passes when one does."""
@@ -104,27 +144,33 @@ class CheckGroup(BaseModel):
         return self
 
     @property
-    def members(self) -> tuple[CheckSpec | CheckGroup, ...]:
+    def members(self) -> tuple[Spec, ...]:
         return self.all or self.any or ()
 
 
 def _shape(raw: Any) -> str:
     if isinstance(raw, CheckGroup) or (isinstance(raw, dict) and "type" not in raw and ("all" in raw or "any" in raw)):
         return "group"
+    if isinstance(raw, JudgeSpec) or (isinstance(raw, dict) and "type" not in raw and ("judge" in raw or "not-judge" in raw)):
+        return "judged"
     return "check"
 
 
-AnySpec = Annotated[Annotated[CheckSpec, Tag("check")] | Annotated[CheckGroup, Tag("group")], Discriminator(_shape)]
+Spec = CheckSpec | CheckGroup | JudgeSpec
+AnySpec = Annotated[
+    Annotated[CheckSpec, Tag("check")] | Annotated[CheckGroup, Tag("group")] | Annotated[JudgeSpec, Tag("judged")],
+    Discriminator(_shape),
+]
 CheckGroup.model_rebuild()
-_ONE: TypeAdapter[CheckSpec | CheckGroup] = TypeAdapter(AnySpec)
+_ONE: TypeAdapter[Spec] = TypeAdapter(AnySpec)
 
 
-def parse_checks(raw: Any, path: Place = ("checks",)) -> tuple[tuple[CheckSpec | CheckGroup, ...], tuple[SpecFault, ...]]:
+def parse_checks(raw: Any, path: Place = ("checks",)) -> tuple[tuple[Spec, ...], tuple[SpecFault, ...]]:
     """The checks of a capability from plain YAML data (or from models), and every fault found. With faults the first part is
     empty."""
     if not isinstance(raw, list | tuple):
         return (), (SpecFault(path, "the checks are a list", "write `- equals`, one check a line"),)
-    specs: list[CheckSpec | CheckGroup] = []
+    specs: list[Spec] = []
     faults: list[SpecFault] = []
     for index, item in enumerate(raw):  # one by one, so that a shape fault of one does not hide what is wrong with another
         try:
@@ -176,12 +222,23 @@ def _editor_schema(kind: CheckType, common: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _faults(spec: CheckSpec | CheckGroup, here: Place, grouped: bool = False) -> list[SpecFault]:
+def judges_of(specs: Iterable[Spec], path: Place = ("checks",)) -> Iterator[tuple[Place, JudgeSpec]]:
+    """Every judge among these checks, inside groups too, with its place."""
+    for index, spec in enumerate(specs):
+        if isinstance(spec, JudgeSpec):
+            yield (*path, index), spec
+        elif isinstance(spec, CheckGroup):
+            yield from judges_of(spec.members, (*path, index, "all" if spec.all else "any"))
+
+
+def _faults(spec: Spec, here: Place, grouped: bool = False) -> list[SpecFault]:
     found: list[SpecFault] = []
     if grouped and "weight" in spec.model_fields_set:
         found.append(SpecFault((*here, "weight"), "a weight has no effect inside a group", "give it to the group"))
     if isinstance(spec, CheckSpec):
         return found + _check_faults(spec, here)
+    if isinstance(spec, JudgeSpec):
+        return found
     for index, member in enumerate(spec.members):
         found += _faults(member, (*here, "all" if spec.all else "any", index), grouped=True)
     return found
@@ -220,7 +277,7 @@ def _value_faults(spec: CheckSpec, kind: CheckType, options: Options, here: Plac
 def _place(error: Any) -> Place:
     """Where a pydantic error is, without the tags of the union; for a missing key, the mapping that lacks it."""
     location = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
-    return tuple(part for part in location if part not in ("check", "group"))
+    return tuple(part for part in location if part not in ("check", "group", "judged"))
 
 
 def _plain(error: Any) -> str:
@@ -230,6 +287,6 @@ def _plain(error: Any) -> str:
     if error["type"] == "missing":
         return f"{error['loc'][-1]!r} is missing"
     if error["type"] in ("model_type", "model_attributes_type"):
-        return "a check is a name, or a mapping with `type` (or a group with `all` or `any`)"
+        return "a check is a name, or a mapping with `type` or `judge` (or a group with `all` or `any`)"
     message: str = error["msg"]
     return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from harness.cases import CaseSource, load_cases
-from harness.checks import CheckGroup, CheckSpec, parse_checks
+from harness.checks import Spec, parse_checks
 from harness.errors import Fault, SuiteError
 from harness.model import Case, Floor, Gate, Prompt, Split, Waiver
 from harness.suite.document import Document, Location, read_document
@@ -100,7 +100,7 @@ class _Loading:
             description=item.description or "",
         )
 
-    def checks(self, at: Location, written: Any) -> tuple[CheckSpec | CheckGroup, ...]:
+    def checks(self, at: Location, written: Any) -> tuple[Spec, ...]:
         if not isinstance(written, dict) or "checks" not in written:
             self.faults.append(
                 Fault(self.document.where(at), f"the capability {at[-1]!r} has no checks", "add e.g. `checks: [equals]`")

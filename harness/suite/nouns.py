@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from harness.checks import CheckGroup, CheckSpec
+from harness.checks import Spec
 from harness.model import Case, Gate, Prompt, Role, Sampling, Split
 from harness.suite.spec import ServeSpec
 
@@ -60,7 +60,7 @@ class Capability:
     margin: float
     cases: tuple[Case, ...]
     all_cases: tuple[Case, ...]
-    checks: tuple[CheckSpec | CheckGroup, ...]
+    checks: tuple[Spec, ...]
     score: str = "mean"  # mean | pass
     split: str = "gate"  # gate | dev | all
     sampling: Sampling = field(default_factory=Sampling)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from harness.checks import CheckGroup, CheckSpec, compile_checks
+from harness.checks import CheckGroup, CheckSpec, JudgeSpec, Spec, compile_checks
 from harness.checks.base import keep_options
 from harness.checks.spec import find_type
 from harness.errors import Fault, HarnessError
@@ -14,9 +14,7 @@ from harness.model import Case
 MAX_FAULTS = 20
 
 
-def reference_faults(
-    checks: Iterable[CheckSpec | CheckGroup], cases: Iterable[Case], root: Path, where: Callable[[Case], str]
-) -> list[Fault]:
+def reference_faults(checks: Iterable[Spec], cases: Iterable[Case], root: Path, where: Callable[[Case], str]) -> list[Fault]:
     """One fault per case that cannot be scored, the first 20 and a count. Checks with a set-up of their own (a model, a user's
     file) are left out: loading a suite stays quick and runs nobody's code."""
     light = [leaf for leaf in _leaves(checks) if find_type(leaf.type).setup is keep_options]
@@ -40,10 +38,10 @@ def reference_faults(
     return faults
 
 
-def _leaves(checks: Iterable[CheckSpec | CheckGroup]) -> Iterator[CheckSpec]:
-    """Single checks, each with a weight, so that any of them may stand alone."""
+def _leaves(checks: Iterable[Spec]) -> Iterator[CheckSpec]:
+    """Single rule checks, each with a weight, so that any of them may stand alone. A judge says itself what it needs."""
     for check in checks:
         if isinstance(check, CheckGroup):
             yield from _leaves(check.members)
-        else:
+        elif not isinstance(check, JudgeSpec):
             yield check.model_copy(update={"weight": 1.0})

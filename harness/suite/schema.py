@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from harness.checks import CheckGroup, CheckSpec
+from harness.checks import Spec
 from harness.suite.spec import SuiteFile
 
 _ABOUT = ("description", "default", "title")
@@ -24,7 +24,7 @@ def json_schema() -> dict[str, Any]:
     for definition in (schema, *schema["$defs"].values()):
         properties = definition.get("properties", {})
         properties |= {key: _or_variable(described) for key, described in properties.items()}
-    checks = TypeAdapter(tuple[CheckSpec | CheckGroup, ...]).json_schema()
+    checks = TypeAdapter(tuple[Spec, ...]).json_schema()
     schema["$defs"] |= checks.pop("$defs")
     capability = schema["$defs"]["CapabilityFile"]
     described = capability["properties"]["checks"]["description"]
