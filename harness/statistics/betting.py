@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
+
+from harness.statistics.roots import crossing
 
 _STAKES = np.concatenate([np.geomspace(0.002, 0.9, 32), [0.95, 0.98, 0.99, 0.999]])
 _SMALLEST_MU = 1e-9
@@ -59,4 +60,4 @@ class Bets:
         target = -math.log(alpha)
         if self._log_wealth(_SMALLEST_MU) <= target:
             return 0.0
-        return float(brentq(lambda mu: self._log_wealth(mu) - target, _SMALLEST_MU, 1.0, xtol=1e-10))
+        return float(crossing(lambda mu: self._log_wealth(mu) - target, _SMALLEST_MU, 1.0, xtol=1e-10))

@@ -25,10 +25,10 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import betainc, gammaln, ndtri
 
 from harness.statistics import tango
+from harness.statistics.roots import crossing
 
 LARGEST_N = 500  # up to here exact (tens of milliseconds, remembered per table); beyond, Tango with continuity correction
 
@@ -128,4 +128,4 @@ def lower_bound(gains: int, losses: int, n: int, alpha: float) -> float:
         if right >= 1.0 - 1e-9:
             return 1.0
         left, right, step = right, min(right + step, 1.0 - 1e-9), step * 2
-    return float(brentq(gap, left, right, xtol=1e-8))
+    return float(crossing(gap, left, right, xtol=1e-8))

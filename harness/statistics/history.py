@@ -25,7 +25,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from harness.errors import DataError
 from harness.statistics.multiplicity import benjamini_hochberg
@@ -166,7 +165,13 @@ def _share(rhos: _Floats, rho: float, is_all: bool) -> float:
 def _ranks(rows: _Floats) -> _Floats:
     """(k, m) -> the ranks within each row, ties sharing their mean, scaled so that Spearman's rho of two rows is their product; a
     row without change is 0."""
-    ranks = rankdata(np.round(rows, 12), axis=1)
+    ranks = np.array([_ranked(row) for row in np.round(rows, 12)], dtype=float).reshape(rows.shape)
     ranks = ranks - ranks.mean(axis=1, keepdims=True)
     scale = np.sqrt(np.square(ranks).sum(axis=1, keepdims=True))
     return np.divide(ranks, scale, out=np.zeros_like(ranks), where=scale > 0.0)
+
+
+def _ranked(row: _Floats) -> _Floats:
+    """scipy.stats.rankdata(row), without importing scipy.stats in every report."""
+    _, inverse, counts = np.unique(row, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse], dtype=float)

@@ -175,28 +175,27 @@ def _units(differences: NDArray[np.float64], labels: NDArray[np.int64] | None) -
     return Units(sums[order], sizes[order], nonzero)
 
 
+def binary_bounds(gains: int, losses: int, n: int, alpha: float) -> tuple[float, float, str]:
+    """Lower and upper bound of (gains - losses) / n, each at alpha, for 0/1 scores of n independent cases; and the method's name."""
+    if n <= exact.LARGEST_N:
+        return exact.lower_bound(gains, losses, n, alpha), -exact.lower_bound(losses, gains, n, alpha), "tango-exact"
+    low, high = (tango.corrected_lower_bound(*counts, n, alpha) for counts in ((gains, losses), (losses, gains)))
+    return low, -high, "tango"
+
+
 def _binary(first: NDArray[np.float64], second: NDArray[np.float64], settings: _Settings) -> PairedComparison:
     n, alpha = first.size, settings.alpha
     gains, losses = int(np.count_nonzero(first > second)), int(np.count_nonzero(first < second))
 
-    if n <= exact.LARGEST_N:
-
-        def above(up: int, down: int, d0: float) -> float:
+    def above(up: int, down: int, d0: float) -> float:
+        if n <= exact.LARGEST_N:
             return exact.p_above(up, down, n, d0, alpha)
+        return tango.corrected_p_above(up, down, n, d0)
 
-        low, high, method = exact.lower_bound(gains, losses, n, alpha), -exact.lower_bound(losses, gains, n, alpha), "tango-exact"
-    else:
-
-        def above(up: int, down: int, d0: float) -> float:
-            return tango.corrected_p_above(up, down, n, d0)
-
-        low = tango.corrected_lower_bound(gains, losses, n, alpha)
-        high = -tango.corrected_lower_bound(losses, gains, n, alpha)
-        method = "tango"
-    delta = (gains - losses) / n
+    low, high, method = binary_bounds(gains, losses, n, alpha)
     better: _PAbove = lambda d0: above(gains, losses, d0)  # noqa: E731
     worse: _PAbove = lambda d0: above(losses, gains, d0)  # noqa: E731
-    return _result(delta, low, high, n, n, method, settings, better, worse)
+    return _result((gains - losses) / n, low, high, n, n, method, settings, better, worse)
 
 
 def _studentised(units: Units, settings: _Settings, method: str) -> PairedComparison:

@@ -33,11 +33,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from harness.errors import DataError, UsageError
 from harness.model import PairedComparison
 from harness.statistics.betting import Bets
+from harness.statistics.roots import crossing
 
 NOT_WORSE, HARMED = "not_worse", "harmed"
 REACHED, NOT_REACHED = "reached", "not_reached"
@@ -266,4 +266,4 @@ def _lower_bound(differences: Array, alpha: float) -> float:
         return -1.0
     if _largest(differences, _EDGE) > target:  # cannot be: there the wealth never grows
         return 1.0
-    return float(brentq(lambda t: _largest(differences, t) - target, -_EDGE, _EDGE, xtol=1e-7))
+    return float(crossing(lambda t: _largest(differences, t) - target, -_EDGE, _EDGE, xtol=1e-7))

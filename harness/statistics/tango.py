@@ -18,8 +18,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, ndtr, ndtri
+
+from harness.statistics.roots import crossing
 
 _EDGE = 1e-12
 
@@ -69,7 +70,7 @@ def lower_bound(gains: int, losses: int, n: int, alpha: float, *, continuity: fl
         return -1.0
     if _z(gains, losses, n, right, continuity) >= z:
         return 1.0
-    return float(brentq(lambda d0: _z(gains, losses, n, d0, continuity) - z, left, right, xtol=1e-12))
+    return float(crossing(lambda d0: _z(gains, losses, n, d0, continuity) - z, left, right, xtol=1e-12))
 
 
 def interval(gains: int, losses: int, n: int, alpha: float, *, continuity: float = 0.0) -> tuple[float, float]:
