@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from harness.checks.base import CheckType, Example, Options, Outcome
 from harness.checks.composite import CheckScorer, compile_checks
-from harness.checks.spec import CheckGroup, CheckSpec, JudgeSpec, Spec, SpecFault, judges_of, parse_checks, validate_spec
+from harness.checks.spec import CheckGroup, CheckSpec, JudgeCheck, Spec, SpecFault, judges_of, parse_checks, validate_spec
 
 __all__ = [
     "CheckGroup",
@@ -17,7 +17,7 @@ __all__ = [
     "CheckSpec",
     "CheckType",
     "Example",
-    "JudgeSpec",
+    "JudgeCheck",
     "Options",
     "Outcome",
     "Spec",

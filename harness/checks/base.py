@@ -57,11 +57,15 @@ class BadValue(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a check found: a value in [0, 1], or None and the reason code (lower case, hyphens) why there is none."""
+    """What a check found: a value in [0, 1], or None and the reason code (lower case, hyphens) why there is none.
+
+    passed: only of a judge, which knows itself from where an answer passes.
+    """
 
     value: float | None
     explanation: str = ""
     unscored: str | None = None
+    passed: bool | None = None
 
 
 def yes_no(right: bool, explanation: str = "") -> Outcome:

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.checks.base import ABSENT, BadValue, CheckType, Options, Outcome, Seen, Takes, unscored
-from harness.checks.spec import CheckGroup, CheckSpec, JudgeSpec, Spec, SpecFault, find_type, parse_checks
+from harness.checks.spec import CheckGroup, CheckSpec, JudgeCheck, Spec, SpecFault, find_type, parse_checks
 from harness.checks.texts import printable
 from harness.checks.values import is_template, value_of
 from harness.errors import Fault, SuiteError
@@ -183,7 +183,7 @@ class _Leaf:
 class _Judge:
     """A judge's place among the checks. Its own digest is part of whoever asks it, not of this scorer's."""
 
-    spec: JudgeSpec
+    spec: JudgeCheck
 
     @property
     def label(self) -> str:
@@ -194,7 +194,8 @@ class _Judge:
         value = said.value
         if value is None:
             return (CheckResult(self.label, JUDGE_VERSION, None, None, said.explanation, said.unscored, weight),)
-        passed = value >= self.spec.threshold
+        mark = self.spec.threshold
+        passed = bool(said.passed) if mark is None else value >= mark
         if self.spec.negate:
             value, passed = 1.0 - value, not passed
         return (CheckResult(self.label, JUDGE_VERSION, value, passed, said.explanation, None, weight),)
@@ -261,7 +262,7 @@ def _weightless(part: CheckResult) -> CheckResult:
 
 
 def _compile(spec: Spec, root: Path) -> _Member:
-    if isinstance(spec, JudgeSpec):
+    if isinstance(spec, JudgeCheck):
         return _Judge(spec)
     if isinstance(spec, CheckGroup):
         return _Group(spec, tuple(_compile(member, root) for member in spec.members))

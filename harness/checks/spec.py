@@ -89,10 +89,10 @@ class CheckSpec(BaseModel):
         return self.value if "value" in self.model_fields_set else ABSENT
 
 
-class JudgeSpec(BaseModel):
+class JudgeCheck(BaseModel):
     """One of the suite's judges in the place of a check: ``{judge: NAME}``, or ``{not-judge: NAME}`` where a high value is bad.
 
-    threshold: the value from which it passes; without one half, which is the middle of a scale and of a pairwise judge a tie.
+    threshold: the value from which it passes; without one the judge's own says so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,12 +101,14 @@ class JudgeSpec(BaseModel):
     not_judge: str | None = Field(
         None, min_length=1, alias="not-judge", description="The same, where a high value is bad: the score is 1 - value."
     )
-    threshold: float = Field(0.5, ge=0, le=1, allow_inf_nan=False, description="The value from which it passes.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="The value from which it passes. Default: the judge's own."
+    )
     weight: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False, description="Its share of the capability's mean.")
     metric: str | None = Field(None, min_length=1, description="The name it is reported under.")
 
     @model_validator(mode="after")
-    def _one_name(self) -> JudgeSpec:
+    def _one_name(self) -> JudgeCheck:
         if (self.judge is None) == (self.not_judge is None):
             raise ValueError("a check names either a `judge` or a `not-judge`")
         return self
@@ -151,14 +153,14 @@ class CheckGroup(BaseModel):
 def _shape(raw: Any) -> str:
     if isinstance(raw, CheckGroup) or (isinstance(raw, dict) and "type" not in raw and ("all" in raw or "any" in raw)):
         return "group"
-    if isinstance(raw, JudgeSpec) or (isinstance(raw, dict) and "type" not in raw and ("judge" in raw or "not-judge" in raw)):
+    if isinstance(raw, JudgeCheck) or (isinstance(raw, dict) and "type" not in raw and ("judge" in raw or "not-judge" in raw)):
         return "judged"
     return "check"
 
 
-Spec = CheckSpec | CheckGroup | JudgeSpec
+Spec = CheckSpec | CheckGroup | JudgeCheck
 AnySpec = Annotated[
-    Annotated[CheckSpec, Tag("check")] | Annotated[CheckGroup, Tag("group")] | Annotated[JudgeSpec, Tag("judged")],
+    Annotated[CheckSpec, Tag("check")] | Annotated[CheckGroup, Tag("group")] | Annotated[JudgeCheck, Tag("judged")],
     Discriminator(_shape),
 ]
 CheckGroup.model_rebuild()
@@ -222,10 +224,10 @@ def _editor_schema(kind: CheckType, common: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def judges_of(specs: Iterable[Spec], path: Place = ("checks",)) -> Iterator[tuple[Place, JudgeSpec]]:
+def judges_of(specs: Iterable[Spec], path: Place = ("checks",)) -> Iterator[tuple[Place, JudgeCheck]]:
     """Every judge among these checks, inside groups too, with its place."""
     for index, spec in enumerate(specs):
-        if isinstance(spec, JudgeSpec):
+        if isinstance(spec, JudgeCheck):
             yield (*path, index), spec
         elif isinstance(spec, CheckGroup):
             yield from judges_of(spec.members, (*path, index, "all" if spec.all else "any"))
@@ -237,7 +239,7 @@ def _faults(spec: Spec, here: Place, grouped: bool = False) -> list[SpecFault]:
         found.append(SpecFault((*here, "weight"), "a weight has no effect inside a group", "give it to the group"))
     if isinstance(spec, CheckSpec):
         return found + _check_faults(spec, here)
-    if isinstance(spec, JudgeSpec):
+    if isinstance(spec, JudgeCheck):
         return found
     for index, member in enumerate(spec.members):
         found += _faults(member, (*here, "all" if spec.all else "any", index), grouped=True)

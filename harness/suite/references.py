@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from harness.checks import CheckGroup, CheckSpec, JudgeSpec, Spec, compile_checks
+from harness.checks import CheckGroup, CheckSpec, JudgeCheck, Spec, compile_checks
 from harness.checks.base import keep_options
 from harness.checks.spec import find_type
 from harness.errors import Fault, HarnessError
@@ -43,5 +43,5 @@ def _leaves(checks: Iterable[Spec]) -> Iterator[CheckSpec]:
     for check in checks:
         if isinstance(check, CheckGroup):
             yield from _leaves(check.members)
-        elif not isinstance(check, JudgeSpec):
+        elif not isinstance(check, JudgeCheck):
             yield check.model_copy(update={"weight": 1.0})

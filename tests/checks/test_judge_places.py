@@ -17,7 +17,10 @@ def score(checks: list[Any], judged: dict[str, Outcome], text: str = "Paris", **
 
 
 def test_a_judge_counts_like_a_check() -> None:
-    found = score([{"judge": "tone", "weight": 3}, {"type": "equals", "value": "Rome"}], {"tone": Outcome(0.5, "polite enough")})
+    found = score(
+        [{"judge": "tone", "weight": 3}, {"type": "equals", "value": "Rome"}],
+        {"tone": Outcome(0.5, "polite enough", passed=True)},
+    )
     assert found.value == pytest.approx(3 * 0.5 / 4)
     assert found.passed is False
     assert [(c.check, c.value, c.passed, c.explanation) for c in found.components[:1]] == [
@@ -26,7 +29,9 @@ def test_a_judge_counts_like_a_check() -> None:
 
 
 def test_threshold_negation_and_metric() -> None:
-    judged = {"tone": Outcome(0.7)}
+    judged = {"tone": Outcome(0.7, passed=True)}
+    assert score([{"judge": "tone"}], judged).passed is True
+    assert score([{"judge": "tone"}], {"tone": Outcome(0.7, passed=False)}).passed is False
     assert score([{"judge": "tone", "threshold": 0.8}], judged).passed is False
     rude = score([{"not-judge": "tone", "metric": "not rude"}], judged)
     assert rude.value == pytest.approx(0.3)
@@ -47,7 +52,7 @@ def test_inside_a_group_another_member_can_make_up_for_it() -> None:
     silent = {"tone": Outcome(None, "", "judge-timeout")}
     assert score(checks, silent).value == 1.0
     assert score(checks, silent, text="Rome").unscored == "judge-timeout"
-    assert score(checks, {"tone": Outcome(0.9)}, text="Rome").value == pytest.approx(0.9)
+    assert score(checks, {"tone": Outcome(0.9, passed=True)}, text="Rome").value == pytest.approx(0.9)
 
 
 def test_which_judges_are_needed_and_when_none_is() -> None:
