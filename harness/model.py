@@ -492,6 +492,8 @@ class Gate:
     max_tpot_p95_s: float | None = None  # per output token after the first
     waivers: tuple[Waiver, ...] = ()
     slices: tuple[str, ...] = ()  # metadata fields by whose values each capability is looked at, too
+    trust_uncalibrated: bool = False  # whether a judge nobody held against people may let a protected capability pass
+    min_kappa: float | None = None  # every judge that decides must agree with people so well (lower bound of its kappa)
 
 
 @dataclass(frozen=True, slots=True)

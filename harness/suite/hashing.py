@@ -32,9 +32,11 @@ def suite_hash(spec: SuiteFile, capabilities: Mapping[str, Capability], prompts:
 def _gate(gate: Gate) -> dict[str, Any]:
     """All of it; what was added later counts only where it is used, so that older suites keep their hash."""
     content = asdict(gate)
-    for key in ("sequential", "max_tpot_p95_s", "waivers", "slices"):
+    for key in ("sequential", "max_tpot_p95_s", "waivers", "slices", "trust_uncalibrated"):
         if not content[key]:
             del content[key]
+    if content["min_kappa"] is None:
+        del content["min_kappa"]
     return content
 
 

@@ -17,6 +17,7 @@ from harness.model import Case, Floor, Gate, Prompt, Split, Waiver
 from harness.suite.document import Document, Location, read_document
 from harness.suite.environment import MIN_SECRET, Resolver, is_secret
 from harness.suite.hashing import suite_hash
+from harness.suite.judges import JudgeFaults, judge_faults
 from harness.suite.layers import LayeredPrompt, stack_generation, stack_prompts, unfit
 from harness.suite.nouns import CandidateSpec, Capability, Generation, Suite
 from harness.suite.parse import parse_suite
@@ -26,10 +27,17 @@ from harness.suite.spec import CapabilityFile, GateFile, SuiteFile, WaiverFile
 from harness.suite.waivers import waiver_faults
 
 
-def load_suite(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.environ, check_models: bool = True) -> Suite:
+def load_suite(
+    path: str | os.PathLike[str],
+    *,
+    env: Mapping[str, str] = os.environ,
+    check_models: bool = True,
+    judges: JudgeFaults | None = None,
+) -> Suite:
     """Read a suite and all its cases. SuiteError carries every fault found, each with ``file:line``.
 
     env: where ${VAR} comes from. check_models: also look whether local checkpoints are there (needless to explain a run).
+    judges: finds what is wrong with the options of judges, which lie on a higher floor; without it they are not looked at.
     """
     document = read_document(Path(path))
     resolver = Resolver(env, document.where, _is_data)
@@ -44,6 +52,7 @@ def load_suite(path: str | os.PathLike[str], *, env: Mapping[str, str] = os.envi
     }
     loading.faults += waiver_faults(spec, data, capabilities, document)
     loading.faults += slice_faults(spec, capabilities, document)
+    loading.faults += judge_faults(spec, data, capabilities, document, judges)
     prompts = loading.prompts(spec, capabilities)
     if loading.faults:
         raise SuiteError(loading.sorted_faults(resolver.secrets))
@@ -190,6 +199,7 @@ def _suite(
     asked = stack_generation(spec.generation)
     gate = gate_of(spec.gate, spec.waivers)
     keys = {item.api_key.get_secret_value() for item in spec.candidates.values() if item.api_key is not None}
+    keys |= set(_keys_within(spec.judges))
     hidden = sorted({secret for secret in keys | secrets if len(secret) >= MIN_SECRET}, key=lambda text: (-len(text), text))
     shared = {name: prompts["", name] for name in capabilities}
     return Suite(
@@ -243,7 +253,18 @@ def gate_of(spec: GateFile, waivers: Iterable[WaiverFile] = ()) -> Gate:
         max_tpot_p95_s=spec.max_tpot_p95,
         waivers=tuple(Waiver(w.owner, w.reason, w.expires, w.capability, w.case) for w in waivers),
         slices=tuple(dict.fromkeys(spec.slices)),
+        trust_uncalibrated=spec.trust_uncalibrated,
+        min_kappa=spec.min_kappa,
     )
+
+
+def _keys_within(value: Any, location: Location = ()) -> Iterator[str]:
+    """Secrets among the options of judges, whose shape is not known here."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _keys_within(item, (*location, str(key)))
+    elif isinstance(value, str) and is_secret(location):
+        yield value
 
 
 def _without_keys(document: Document) -> str:

@@ -205,6 +205,12 @@ class GateFile(FileModel):
         max_length=10,
         description="Metadata fields of cases; their values are compared within each capability and looked at for a seesaw.",
     )
+    trust_uncalibrated: bool = Field(
+        default=False, description="Whether a judge that was never held against people may let a protected capability pass."
+    )
+    min_kappa: float | None = Field(
+        default=None, ge=-1, le=1, description="Each judge's agreement with people: the lower bound of its kappa must reach it."
+    )
 
 
 def _day(value: Any) -> Any:
@@ -272,7 +278,9 @@ class SuiteFile(FileModel):
     prompt: PromptFile = Field(default_factory=PromptFile, description="How questions are put.")
     generation: GenerationFile = Field(default_factory=GenerationFile, description="How answers are generated.")
     capabilities: dict[Name, CapabilityFile] = Field(default_factory=dict, description="Name -> capability.")
-    judges: dict[Name, dict[str, Any]] = Field(default_factory=dict, description="Name -> options of an LLM judge.")
+    judges: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="Name -> options of a judge; checks ask it as `{judge: NAME}`."
+    )
     gate: GateFile = Field(default_factory=GateFile, description="What makes SHIP, OPTIMIZE or INCONCLUSIVE of a comparison.")
     waivers: tuple[WaiverFile, ...] = Field(default=(), description="Known harms that do not block, each until a day.")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="How vLLM is started.")
