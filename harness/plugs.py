@@ -40,6 +40,9 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "check": Kind("harness.checks", "CHECKS", "seesaw_harness.checks"),
+    "data format": Kind("harness.quality.formats", "FORMATS", "seesaw_harness.data_formats"),
+    "data check": Kind("harness.quality.checks", "DATA_CHECKS", "seesaw_harness.data_checks"),
+    "judge": Kind("judges", "JUDGES", "seesaw_harness.judges"),
 }
 
 

@@ -1,0 +1,121 @@
+"""How a judge is asked: in the richest form that its server takes, once more in a stricter one, then not at all.
+
+Forms, richest first: ``logprob`` (JSON Schema and log-probabilities of the score), ``schema`` (JSON Schema), ``text`` (a last
+line). A server that refuses a form (400, 404, 415, 422, 501) is asked in the next one; what it takes is remembered, so that the
+refused form is not sent for every case. A form counts as refused only once the next one was answered: a prompt that is too long
+is refused in every form, and says nothing about the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.model import Candidate, Case, Client, Message, Request, Response, Sampling
+from judges.reading import Unread
+
+FORMS = ("logprob", "schema", "text")
+TOP = 20  # alternatives asked for per token: the most that OpenAI and vLLM give unasked
+_REFUSED = frozenset({"http-400", "http-404", "http-415", "http-422", "http-501"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of the judge's options goes into its requests. json_schema: strict -> schema of the verdict."""
+
+    candidate: Candidate
+    sampling: Sampling
+    schema: Callable[[bool], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one question to a judge came to. verdict: what ``read`` made of the reply, None when unscored."""
+
+    verdict: Any
+    mode: str
+    replies: tuple[Response, ...]
+    unscored: str | None = None
+    detail: str = ""
+    errored: bool = False
+
+    @property
+    def reply(self) -> Response:
+        return self.replies[-1]
+
+
+class Interview:
+    """Asks one judge's questions. Remembers, for its lifetime, the richest form that the server takes.
+
+    compose(form, strict) -> messages. read(response, form, strict) -> verdict or Unread.
+    """
+
+    def __init__(self, settings: Settings, *, logprobs: bool) -> None:
+        self._settings = settings
+        self._first = 0 if logprobs else 1
+
+    def request(
+        self, case: Case, compose: Callable[[str, bool], Sequence[Message]], *, sample: int, strict: bool = False, form: str = ""
+    ) -> Request:
+        form = form or FORMS[self._first]
+        settings = self._settings
+        extra: dict[str, Any] = {}
+        if form != "text":
+            schema = {"name": "verdict", "strict": True, "schema": settings.schema(strict)}
+            extra["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if form == "logprob":
+            extra |= {"logprobs": True, "top_logprobs": TOP}
+        sampling = settings.sampling
+        sampling = Sampling(
+            sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed, sampling.stop, {**extra, **sampling.extra}
+        )
+        return Request(settings.candidate, case, tuple(compose(form, strict)), sampling, sample)
+
+    async def ask(
+        self,
+        asker: Client,
+        case: Case,
+        compose: Callable[[str, bool], Sequence[Message]],
+        read: Callable[[Response, str, bool], Any],
+        *,
+        sample: int,
+    ) -> Trial:
+        """Once, and once more in the stricter form when the reply holds no verdict."""
+        replies: list[Response] = []
+        unread = Unread("judge-no-verdict")
+        form = FORMS[self._first]
+        for strict in (False, True):
+            form, reply = await self._send(asker, case, compose, sample, strict)
+            replies.append(reply)
+            if reply.error is not None:
+                detail = f"{reply.error}: {reply.error_message or ''}"
+                return Trial(None, form, tuple(replies), "judge-error", detail, errored=True)
+            verdict = read(reply, form, strict)
+            if not isinstance(verdict, Unread):
+                return Trial(verdict, form, tuple(replies))
+            unread = verdict
+        return Trial(None, form, tuple(replies), unread.reason, unread.detail)
+
+    async def _send(
+        self, asker: Client, case: Case, compose: Callable[[str, bool], Sequence[Message]], sample: int, strict: bool
+    ) -> tuple[str, Response]:
+        """The reply to the richest form that is taken; the first refusal, when every form is refused."""
+        start = self._first
+        refusal: Response | None = None
+        for index in range(start, len(FORMS)):
+            form = FORMS[index]
+            reply = await asker.ask(self.request(case, compose, sample=sample, strict=strict, form=form))
+            if reply.error not in _REFUSED:
+                if reply.error is None:
+                    self._first = max(self._first, index)
+                return form, reply
+            refusal = refusal or reply
+        assert refusal is not None
+        return FORMS[start], refusal
+
+
+def tokens(replies: Iterable[Response]) -> tuple[int, int]:
+    """(prompt tokens, completion tokens) of these replies; what a server did not tell counts nothing."""
+    listed = list(replies)
+    return sum(r.prompt_tokens or 0 for r in listed), sum(r.completion_tokens or 0 for r in listed)
