@@ -7,10 +7,16 @@ its score. Two answers, both valid however the choice was made, since they hold 
     standings         Hsu's multiple comparisons with the best: bounds of mean_i - max over the others of mean_j
 
 ``mean_intervals`` splits alpha over the combinations (Bonferroni) and bounds each mean exactly (Clopper-Pearson for 0/1 scores of
-independent cases, otherwise betting). A studentised max-|t| bootstrap would use that combinations answer the same cases alike,
-and is some tenths of a point to two points narrower; but it is wrong exactly where prompts live: at scores near 0 and 1, with ties
-and few discordant cases, its resamples do not vary (tests/statistics/test_best.py measures its coverage there), and a guard that
-knows when is one more thing to choose after looking. Nothing here resamples, so nothing here needs a seed.
+independent cases, otherwise betting). A studentised max-|t| bootstrap of the cases would use that combinations answer the same
+cases alike. Measured on 12 combinations of equal mean p, latent correlation .6, 300 simulations each, alpha .05: the share in
+which all lower bounds hold, and their mean distance from the mean in points:
+
+    n, p           80, .80      80, .95      80, .99      250, .80     250, .95     250, .99
+    exact          .97  14.0    1.00  10.1   1.00  7.6    .97  7.4     .99  4.8     1.00  3.0
+    bootstrap      .97  14.7    .85   (*)    .05   (*)    .96  7.2     .97  5.4     .48   1.9
+
+It gains nothing worth having where it holds, and does not hold where good prompts live ((*): resamples without any spread make
+its quantile infinite or its width zero). So nothing here resamples, and nothing here needs a seed or a guard.
 
 ``standings``: J. C. Hsu, Simultaneous confidence intervals for all distances from the "best", Annals of Statistics 9 (1981)
 1026-1034, and D. G. Edwards and J. C. Hsu, JASA 78 (1983) 965-971. Let b be the combination that truly is best. All statements
@@ -76,8 +82,10 @@ def mean_intervals(
     family; default one a row. UsageError, DataError for settings and scores that make no sense.
     """
     table = _checked(scores, alpha)
+    if not len(table):
+        return ()
     shares = len(table) if shares is None else shares
-    if shares < max(len(table), 1):
+    if shares < len(table):
         raise UsageError(f"alpha is split into {shares} shares, and {len(table)} are needed")
     level = alpha / shares
     labels = cluster_codes(clusters, table.shape[1])
@@ -169,7 +177,9 @@ def _checked(scores: ArrayLike, alpha: float) -> NDArray[np.float64]:
     try:
         table = np.asarray(scores, dtype=float)
     except (TypeError, ValueError) as error:
-        raise DataError("scores are not a table of numbers", todo="Give each combination a score or NaN for every case") from error
+        raise DataError(
+            "scores are not a table of numbers", todo="Give each combination a score or NaN for every case"
+        ) from error
     if table.ndim != 2:
         raise DataError(f"scores have {table.ndim} dimensions, and must be a row for each combination")
     wrong = ~np.isnan(table) & ~((table >= 0.0) & (table <= 1.0))
