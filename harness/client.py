@@ -24,7 +24,7 @@ import openai
 
 from harness.errors import ServeError
 from harness.model import Request, Response
-from harness.replies import BadReply, Reply, StreamError, StreamReader, clean, error_text, read_reply
+from harness.replies import BadReply, Reply, StreamError, StreamReader, clean, error_text, read_classes, read_reply
 from harness.thinking import DEFAULT_TAGS
 
 RETRIED_STATUS = frozenset({408, 409, 429})  # and every 5xx
@@ -143,8 +143,10 @@ class OpenAIClient:
     async def _ask(self, request: Request, key: str) -> Response:
         started_at, began = time.time(), time.monotonic()
         rng: random.Random | None = None
-        streamed = self._stream == "always" or (self._stream == "sampled" and int(key[:8], 16) % STREAM_SHARE == 0)
-        body = _body(request, streamed)
+        chat = request.route == "chat"
+        streamed = chat and (self._stream == "always" or (self._stream == "sampled" and int(key[:8], 16) % STREAM_SHARE == 0))
+        body = _body(request, streamed) if chat else _classify_body(request)
+        send = self._send if chat else self._classify
         attempts = 0
         while True:
             attempts += 1
@@ -152,7 +154,7 @@ class OpenAIClient:
             limit = min(self._timeout_s, began + self._total_s - sent)
             try:
                 async with asyncio.timeout(limit):
-                    reply, ttft = await (self._send_streamed(body, sent) if streamed else self._send(body))
+                    reply, ttft = await (self._send_streamed(body, sent) if streamed else send(body))
                 return _response(key, reply, ttft, time.monotonic() - sent, attempts, started_at)
             except Exception as error:
                 failure = self._failure(error, limit)
@@ -168,6 +170,13 @@ class OpenAIClient:
         assert self._openai is not None
         answer = await self._openai.post("/chat/completions", cast_to=httpx2.Response, content=body)
         return read_reply(answer.content, self._thinking), None
+
+    async def _classify(self, body: bytes) -> tuple[Reply, None]:
+        """vLLM serves /classify beside /v1, not under it."""
+        assert self._openai is not None
+        address = f"{self.base_url.rstrip('/').removesuffix('/v1')}/classify"
+        answer = await self._openai.post(address, cast_to=httpx2.Response, content=body)
+        return read_classes(answer.content), None
 
     async def _send_streamed(self, body: bytes, sent: float) -> tuple[Reply, float | None]:
         assert self._openai is not None
@@ -257,6 +266,12 @@ def _body(request: Request, streamed: bool) -> bytes:
     return clean(text).encode()
 
 
+def _classify_body(request: Request) -> bytes:
+    """A conversation for vLLM's /classify; ``extra`` says the rest (use_activation). Sampling has no meaning there."""
+    body = {**request.sampling.extra, "model": request.candidate.model, "messages": [m.as_dict() for m in request.messages]}
+    return clean(json.dumps(body, ensure_ascii=False)).encode()
+
+
 def _response(key: str, reply: Reply, ttft: float | None, total: float, attempts: int, started_at: float) -> Response:
     return Response(
         key=key,
@@ -269,6 +284,7 @@ def _response(key: str, reply: Reply, ttft: float | None, total: float, attempts
         total_s=total,
         attempts=attempts,
         started_at=started_at,
+        tail=reply.tail,
     )
 
 

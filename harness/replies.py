@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.model import TokenChoice
 from harness.thinking import split_thinking
 
 EXCERPT = 200  # characters of a bad body shown to people
+TAIL = 16  # tokens whose log-probabilities are kept: a verdict stands at the end, and all of them would be megabytes
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -39,6 +41,7 @@ class Reply:
     finish_reason: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    tail: tuple[TokenChoice, ...] = ()
 
 
 def clean(text: str) -> str:
@@ -57,7 +60,19 @@ def read_reply(body: bytes, tags: tuple[str, str] | None) -> Reply:
     message = choice.get("message")
     if not isinstance(message, Mapping):
         raise BadReply("the answer's choice has no message")
-    return _reply(message, choice.get("finish_reason"), data.get("usage"), tags)
+    return _reply(message, choice.get("finish_reason"), data.get("usage"), tags, _tail(choice))
+
+
+def read_classes(body: bytes) -> Reply:
+    """The answer of vLLM's /classify to one conversation: its numbers as a JSON list, the reply's text. Raises BadReply."""
+    data = _json(body)
+    rows = data.get("data")
+    numbers = rows[0].get("probs") if isinstance(rows, list) and len(rows) == 1 and isinstance(rows[0], Mapping) else None
+    if not isinstance(numbers, list) or not numbers or not all(_is_number(number) for number in numbers):
+        raise BadReply(f"no numbers of a classifier: {_excerpt(body)}")
+    usage = data.get("usage")
+    asked = _count(usage.get("prompt_tokens")) if isinstance(usage, Mapping) else None
+    return Reply(json.dumps([float(number) for number in numbers]), None, "stop", asked, 0)
 
 
 @dataclass(slots=True)
@@ -73,6 +88,7 @@ class StreamReader:
     _finish: Any = None
     _usage: Any = None
     _rest: bytes = b""
+    _tail: tuple[TokenChoice, ...] = ()
 
     def feed(self, chunk: bytes) -> None:
         """Takes the next bytes, however they are cut. Raises BadReply or StreamError."""
@@ -94,6 +110,8 @@ class StreamReader:
         choice = _choice(data)
         if choice is None:
             return
+        if choice.get("logprobs"):
+            self._tail = (*self._tail, *_tail(choice))[-TAIL:]
         delta = choice.get("delta")
         for key in ("content", "reasoning_content", "reasoning", "refusal"):
             piece = delta.get(key) if isinstance(delta, Mapping) else None
@@ -116,7 +134,8 @@ class StreamReader:
                 raise
         if not self.complete:
             raise StreamError("it ended before the answer did", None)
-        return _reply({key: "".join(parts) for key, parts in self._parts.items()}, self._finish, self._usage, tags)
+        message = {key: "".join(parts) for key, parts in self._parts.items()}
+        return _reply(message, self._finish, self._usage, tags, self._tail)
 
 
 def error_text(body: bytes) -> str:
@@ -154,7 +173,35 @@ def _choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return choices[0]
 
 
-def _reply(message: Mapping[str, Any], finish: Any, usage: Any, tags: tuple[str, str] | None) -> Reply:
+def _tail(choice: Mapping[str, Any]) -> tuple[TokenChoice, ...]:
+    """The last tokens with their alternatives; () for log-probabilities that are absent or of another shape: nobody owes them."""
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not isinstance(content, list):
+        return ()
+    found: list[TokenChoice] = []
+    for entry in content[-TAIL:]:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
+            return ()
+        listed = entry.get("top_logprobs")
+        pairs = [_pair(option) for option in (*(listed if isinstance(listed, list) else ()), entry)]
+        found.append(TokenChoice(clean(entry["token"]), tuple(dict(pair for pair in pairs if pair is not None).items())))
+    return tuple(found)
+
+
+def _pair(option: Any) -> tuple[str, float] | None:
+    if not isinstance(option, Mapping) or not isinstance(option.get("token"), str) or not _is_number(option.get("logprob")):
+        return None
+    return clean(option["token"]), float(option["logprob"])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300  # neither NaN nor infinite
+
+
+def _reply(
+    message: Mapping[str, Any], finish: Any, usage: Any, tags: tuple[str, str] | None, tail: tuple[TokenChoice, ...] = ()
+) -> Reply:
     content = message.get("content")
     thought = message.get("reasoning_content") or message.get("reasoning")
     thought = thought if isinstance(thought, str) else None
@@ -174,6 +221,7 @@ def _reply(message: Mapping[str, Any], finish: Any, usage: Any, tags: tuple[str,
         finish_reason=clean(finish)[:40] if isinstance(finish, str) else None,
         prompt_tokens=_count(counts.get("prompt_tokens")),
         completion_tokens=_count(counts.get("completion_tokens")),
+        tail=tail,
     )
 
 

@@ -8,6 +8,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -431,3 +432,34 @@ def test_an_endpoint_that_is_not_there_or_no_address_at_all() -> None:
     for address in ("127.0.0.1:8000", "file:///etc/passwd", ""):
         with pytest.raises(ServeError, match="not an http"):
             OpenAIClient(address)
+
+
+ALTERNATIVES = {
+    "content": [{"token": t, "logprob": -0.5, "top_logprobs": [{"token": "9", "logprob": -2}]} for t in "0123456789abcdefghij"]
+}
+
+
+@pytest.mark.parametrize("stream", ["never", "always"])
+def test_the_last_tokens_log_probabilities_are_kept(stream: str) -> None:
+    with ScriptedServer(lambda body: {"content": "yes", "logprobs": ALTERNATIVES}) as server:
+        response = ask(server, question(extra={"logprobs": True, "top_logprobs": 2}), stream=stream)
+    assert server.requests[0].body["top_logprobs"] == 2
+    assert [choice.token for choice in response.tail] == list("456789abcdefghij")
+    assert response.tail[-1].top == (("9", -2.0), ("j", -0.5))
+
+
+def test_a_classifier_is_asked_beside_v1_and_its_numbers_are_the_text() -> None:
+    asked = replace(question("q", extra={"use_activation": False}), route="classify")
+    with ScriptedServer(lambda body: [-1.25], faults=[Fault.status(503), None]) as server:
+        response = ask(server, asked, stream="always")
+    assert server.requests[-1].body == {"model": "base", "messages": [{"role": "user", "content": "q"}], "use_activation": False}
+    assert (response.text, response.attempts, response.prompt_tokens) == ("[-1.25]", 2, 7)
+    assert response.key == asked.key != question("q", extra={"use_activation": False}).key
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"data": []}, {"data": [{"probs": []}]}, {"data": [{"probs": [True]}]}, {"data": [{"probs": ["1"]}]}, []]
+)
+def test_what_a_classifier_should_not_say_is_a_bad_response(payload: Any) -> None:
+    with ScriptedServer(faults=[Fault.body(payload)]) as server:
+        assert ask(server, replace(question(), route="classify")).error == "bad-response"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.replies import BadReply, StreamError, StreamReader, clean, error_text, read_reply
+from harness.replies import BadReply, StreamError, StreamReader, clean, error_text, read_classes, read_reply
 from harness.thinking import DEFAULT_TAGS, split_thinking
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -120,3 +120,18 @@ def test_answers_survive_a_leading_block(thought: str, answer: str) -> None:
 )
 def test_error_bodies(body: bytes, text: str) -> None:
     assert error_text(body) == text
+
+
+@given(ANY_JSON)
+def test_log_probabilities_of_any_shape_never_spoil_the_answer(value: object) -> None:
+    body = json.dumps({"choices": [{"message": {"content": "yes"}, "finish_reason": "stop", "logprobs": value}]}).encode()
+    reply = read_reply(body, DEFAULT_TAGS)
+    assert (reply.text, reply.finish_reason) == ("yes", "stop")
+
+
+@given(st.recursive(st.none() | st.floats() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3), max_leaves=6))
+def test_numbers_of_a_classifier_or_a_bad_reply(value: object) -> None:
+    with contextlib.suppress(BadReply):
+        numbers = json.loads(read_classes(json.dumps({"data": [{"probs": value}]}).encode()).text)
+        assert numbers == value
+        assert all(abs(number) < 1e300 for number in numbers)

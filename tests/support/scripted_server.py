@@ -6,8 +6,9 @@ In a test, in a thread of the same process::
         ...  # server.url ends in /v1; server.requests lists what was asked, in order of arrival
 
 ``faults`` is a list used up one per chat request (None: answer properly) or a callable ``(number from 0, body) -> Fault | None``.
-``answer`` maps the request's body to a text, or to a dict of message fields (``content``, ``reasoning_content``, ... and
-``finish_reason``). As a process of its own, so that its CPU time is not the client's: ``scripted_process``.
+``answer`` maps the request's body to a text, to a dict of message fields (``content``, ``reasoning_content``, ... and
+``finish_reason``, ``logprobs``), or to a list of numbers for vLLM's /classify, which counts like a chat request. As a process of
+its own, so that its CPU time is not the client's: ``scripted_process``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Any
 from aiohttp import web
 
 Body = dict[str, Any]
-Answer = str | dict[str, Any]
+Answer = str | dict[str, Any] | list[float]
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class ScriptedServer:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=1 << 28)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/classify", self._chat)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
         app.router.add_get("/counts", self._counts)
@@ -220,15 +222,22 @@ class ScriptedServer:
         if body.get("model") not in self.models:
             return _error(404, f"The model `{body.get('model')}` does not exist.")
         answer = self.answer(body)
+        if isinstance(answer, list):
+            row = {"index": 0, "label": None, "probs": answer, "num_classes": len(answer)}
+            usage = {"prompt_tokens": 7, "total_tokens": 7, "completion_tokens": 0}
+            return web.json_response(
+                {"id": "classify-0", "object": "list", "model": body["model"], "data": [row], "usage": usage}
+            )
         message = dict(answer) if isinstance(answer, dict) else {"content": answer}
         finish = message.pop("finish_reason", "stop")
+        logprobs = message.pop("logprobs", None)
         words = len(str(message.get("content") or "").split())
         asked = sum(len(str(m.get("content")).split()) for m in body.get("messages", ()))
         usage = {"prompt_tokens": asked, "completion_tokens": words, "total_tokens": asked + words}
         head = {"id": "chatcmpl-0", "created": 0, "model": body["model"]}
         if body.get("stream"):
-            return await self._stream(request, body, fault, head, message, finish, usage)
-        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
+            return await self._stream(request, body, fault, head, message, finish, usage, logprobs)
+        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish, "logprobs": logprobs}
         whole = {**head, "object": "chat.completion", "choices": [choice], **({"usage": usage} if self.usage else {})}
         raw = json.dumps(whole).encode()
         if kind == "cut":
@@ -239,7 +248,15 @@ class ScriptedServer:
         return web.Response(body=raw, content_type="application/json")
 
     async def _stream(
-        self, request: web.Request, body: Body, fault: Fault | None, head: Body, message: Body, finish: str, usage: Body
+        self,
+        request: web.Request,
+        body: Body,
+        fault: Fault | None,
+        head: Body,
+        message: Body,
+        finish: str,
+        usage: Body,
+        logprobs: Any = None,
     ) -> web.StreamResponse:
         """Server-sent events: one per word and message field, then the finish reason, the usage if asked for, [DONE]."""
         stream = web.StreamResponse(headers={"content-type": "text/event-stream"})
@@ -257,7 +274,8 @@ class ScriptedServer:
         for sent, delta in enumerate(deltas):
             if fault and fault.kind in ("cut", "end") and sent >= fault.chunks:
                 return _reset(request) if fault.kind == "cut" else stream
-            await send([{"index": 0, "delta": delta, "finish_reason": None}])
+            told = logprobs if sent == len(deltas) - 1 else None
+            await send([{"index": 0, "delta": delta, "finish_reason": None, "logprobs": told}])
         await send([{"index": 0, "delta": {}, "finish_reason": finish}])
         if self.usage and (body.get("stream_options") or {}).get("include_usage"):
             await send([], usage=usage)
