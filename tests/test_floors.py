@@ -38,6 +38,7 @@ FLOORS = {
     "harness.health": 2,
     "harness.slices": 2,
     "harness.lineage": 2,
+    "harness.labels": 2,
     "harness.sizing": 2,
     "harness.client": 3,
     "harness.replies": 3,
@@ -63,6 +64,8 @@ CONFINED = {
     "vllm": (),
     "rich": ("harness.cli", "reports.terminal"),
     "click": ("harness.cli",),
+    "starlette": ("reports.review",),
+    "uvicorn": ("harness.cli.review",),
     "openai": ("harness.client", "harness.checks.similar"),
 }
 
