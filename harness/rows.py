@@ -38,8 +38,8 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def read_rows(path: Path) -> Rows:
     """Rows of a JSONL, CSV/TSV or Parquet file, chosen by its ending; line is 1-based, for Parquet the row's number."""
     readers: dict[str, Callable[[Path], Rows]] = {
-        ".jsonl": _jsonl,
-        ".ndjson": _jsonl,
+        ".jsonl": read_jsonl,
+        ".ndjson": read_jsonl,
         ".csv": _csv,
         ".tsv": _csv,
         ".parquet": _parquet,
@@ -104,7 +104,8 @@ def strict_json() -> Callable[[str], Any]:
     return json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).decode
 
 
-def _jsonl(path: Path) -> Rows:
+def read_jsonl(path: Path) -> Rows:
+    """Rows of a file of JSON lines, whatever its name."""
     parse = strict_json()
     with path.open("rb") as file:
         for line, raw in enumerate(file, 1):

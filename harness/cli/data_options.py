@@ -1,0 +1,45 @@
+"""Options that the data commands share, and the files they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.quality.files import Source
+
+Command = Callable[..., Any]
+
+
+def source_options(function: Command) -> Command:
+    """FILE, --from, --columns, --name, --split: hand them to open_source."""
+    for option in (
+        click.argument("file", type=click.Path(path_type=Path)),
+        click.option(
+            "--from", "form", metavar="FORMAT", help="trl, messages, alpaca, sharegpt, v1. Default: found from the rows."
+        ),
+        click.option("--columns", metavar="A=B,...", help="Names of columns, e.g. prompt=question,response=answer."),
+        click.option("--name", help="The data set meant, when FILE is a dataset_info.json."),
+        click.option("--split", help="The split meant, when FILE is a folder of the datasets library."),
+    ):
+        function = option(function)
+    return function
+
+
+def open_source(file: Path, form: str | None, columns: str | None, name: str | None, split: str | None) -> Source:
+    from harness.quality.files import open_examples
+
+    return open_examples(file, form=form, columns=column_names(columns), name=name, split=split)
+
+
+def column_names(text: str | None) -> dict[str, str]:
+    """``prompt=question,response=answer`` as a mapping."""
+    pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
+    if any(not equals or not name.strip() or not column.strip() for name, equals, column in pairs):
+        raise UsageError(f"--columns {text!r} is not of the form name=column,name=column")
+    return {name.strip(): column.strip() for name, _, column in pairs}

@@ -1,0 +1,1 @@
+"""Data checks, one file each: what they look for in one row, or over all rows. See base.py."""

@@ -1,0 +1,162 @@
+"""Rows of one JSON array (``[ {...}, {...} ]``), streamed: the file is never held whole, and a broken row does not end it.
+
+Each element is cut out by counting brackets outside strings, then read as JSON like a line of JSONL. An element whose brackets do
+not balance would swallow the rest of the file; then reading goes on at the next line that begins an element with the same
+indentation, if there is one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.rows import BadRow, Rows, json_kind, strict_json
+
+_CHUNK = 1 << 20
+_MOST = 64 << 20  # characters of one row: beyond it the brackets surely do not balance
+_PIECE = re.compile(r'"(?:[^"\\\n]++|\\.)*+"|[\[\]{},]|"', re.DOTALL)
+_SPACE = " \t\r\n"
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+@dataclass
+class _Text:
+    """What is left of the file: ``text`` from ``at`` on, with more read on demand.
+
+    line: of ``text[at]``, 1-based. indent: what stands before it on that line.
+    """
+
+    file: BinaryIO
+    text: str = ""
+    at: int = 0
+    line: int = 1
+    indent: str = ""
+    ended: bool = False
+    decoder: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("surrogateescape"))
+
+    def more(self) -> bool:
+        """Read on, twice as much as is held, and forget what is done with; False at the end of the file."""
+        if self.ended:
+            return False
+        raw = self.file.read(max(_CHUNK, len(self.text) - self.at))
+        self.ended = not raw
+        self.text = self.text[self.at :] + self.decoder.decode(raw, final=self.ended)
+        self.at = 0
+        return not self.ended
+
+    def go(self, end: int) -> str:
+        """The text up to ``end``, which is then behind us."""
+        piece = self.text[self.at : end]
+        self.line += piece.count("\n")
+        _, cut, after = piece.rpartition("\n")
+        self.indent = after if cut else self.indent + piece
+        self.at = end
+        return piece
+
+    def peek(self) -> str:
+        """The next character that is no white space, without taking it; empty at the end."""
+        while True:
+            end = self.at
+            while end < len(self.text) and self.text[end] in _SPACE:
+                end += 1
+            self.go(end)
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.more():
+                return ""
+
+
+def read_array(path: Path) -> Rows:
+    """(line, row) of each object of the array, in order; a BadRow for each element that is none."""
+    with path.open("rb") as file:
+        rest = _Text(file)
+        rest.more()
+        rest.text = rest.text.removeprefix("\ufeff")
+        if rest.peek() != "[":
+            yield BadRow(rest.line, "is no JSON array of rows", "write [ {...}, {...} ], or JSONL: one object on each line")
+            return
+        rest.go(rest.at + 1)
+        yield from _elements(rest)
+
+
+def _elements(rest: _Text) -> Rows:
+    parse = strict_json()
+    while True:
+        first = rest.peek()
+        if first == ",":
+            rest.go(rest.at + 1)
+        elif first == "]":
+            rest.go(rest.at + 1)
+            if rest.peek():
+                yield BadRow(rest.line, "text follows the end of the array", "a .json file holds one array")
+            return
+        elif not first:
+            yield BadRow(rest.line, "the file ends inside the array", "the end is missing: was it copied whole?")
+            return
+        else:
+            start, end = rest.line, _end(rest)
+            if end is None:
+                yield BadRow(start, "the brackets or quotes of this row do not balance", "mend the row; others are read")
+                if not _resume(rest):
+                    return
+                continue
+            text = rest.go(end)
+            yield _read(start, text, parse)
+
+
+def _end(rest: _Text) -> int | None:
+    """Where the element that starts here ends, or None when nothing closes it."""
+    while True:
+        depth = 0
+        for match in _PIECE.finditer(rest.text, rest.at):
+            piece = match.group()
+            if piece in "[{":
+                depth += 1
+            elif piece in "]}" and depth:
+                depth -= 1
+                if not depth:
+                    return match.end()
+            elif not depth and piece in ",]}":
+                return match.start() if match.start() > rest.at else match.end()
+            elif piece == '"' and match.end() == len(rest.text):
+                break  # a string that the chunk cuts
+        if len(rest.text) - rest.at > _MOST:
+            return None
+        if not rest.more():
+            return None
+
+
+def _resume(rest: _Text) -> bool:
+    """Go to the next line that begins an element as this one began; False when there is none."""
+    if rest.text[rest.at] != "{" or rest.indent.strip(_SPACE):
+        return False
+    found = re.compile(rf"\n{re.escape(rest.indent)}\{{").search(rest.text, rest.at)
+    if found is None:
+        return False
+    rest.go(found.end() - 1)
+    return True
+
+
+def _read(line: int, text: str, parse: Any) -> tuple[int, dict[str, Any]] | BadRow:
+    if broken := _NOT_UTF8.search(text):
+        return BadRow(line, f"is not UTF-8 text (byte 0x{ord(broken.group()) - 0xDC00:02x})", "save it as UTF-8")
+    try:
+        row = parse(text)
+    except json.JSONDecodeError as error:
+        at = line + text.count("\n", 0, error.pos)
+        return BadRow(line, f"is not JSON: {error.msg} in line {at}", "mend the row")
+    except ValueError as error:
+        return BadRow(line, f"holds a number too long to read: {error}" if "limit" in str(error) else str(error))
+    except RecursionError:
+        return BadRow(line, "is nested too deeply")
+    return (line, row) if isinstance(row, dict) else BadRow(line, f"is a JSON {json_kind(row)}, not an object", "write objects")
+
+
+def looks_like_array(path: Path) -> bool:
+    """Whether a .json file holds an array; otherwise it is read as JSONL, which many tools write under that name."""
+    with path.open("rb") as file:
+        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
