@@ -27,6 +27,8 @@ COMMANDS = {
     "history": "Show which capabilities move against each other over checkpoints.",
     "promote": "Make a run the baseline of its suite.",
     "export": "Write responses or scores to Parquet, JSONL or CSV.",
+    "size": "Size a model: parameters, memory term by term, storage, what it fits on.",
+    "data": "Check, convert, thin out and look at training data.",
     "train": "Train a LoRA adapter from a recipe (SFT, DPO).",
     "demo": "Watch one candidate be refused and another ship.",
 }

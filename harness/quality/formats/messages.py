@@ -44,8 +44,8 @@ def _read(row: Row, layout: Layout) -> Example:
     if said:
         if len(turns) < 2 or turns[-1].role != "assistant":
             raise Unfit("role-order", "a labelled conversation ends with the assistant's turn that is labelled")
-        extra, good = extra_of(row, used | {said}), truth_of(row, said)
-        return Example(Kind.UNPAIRED, prompt=turns[:-1], completion=turns[-1:], label=good, tools=tools, extra=extra)
+        extra, liked = extra_of(row, used | {said}), truth_of(row, said)
+        return Example(Kind.UNPAIRED, prompt=turns[:-1], completion=turns[-1:], label=liked, tools=tools, extra=extra)
     return Example(Kind.MESSAGES, messages=turns, tools=tools, extra=extra_of(row, used))
 
 
