@@ -14,6 +14,7 @@ from harness.suite.spec import AskFile, GenerationFile, PromptFile, ThinkingFile
 DEFAULT_SEED = 1234
 
 Where = Callable[[Location], str]
+Layer = tuple[Location, PromptFile]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class LayeredPrompt:
     faults: tuple[Fault, ...]
 
 
-def stack_prompts(layers: Sequence[tuple[Location, PromptFile]], where: Where) -> LayeredPrompt:
+def stack_prompts(layers: Sequence[Layer], where: Where) -> LayeredPrompt:
     """layers: lowest first. Examples are rendered with the template that wins. Faults: templates that cannot work."""
     chosen = PromptFile()
     at: dict[str, Location | None] = {"template": None, "system": None, "few_shot": None}

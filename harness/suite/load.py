@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from harness.suite.document import Document, Location, read_document
 from harness.suite.environment import MIN_SECRET, Resolver, is_secret
 from harness.suite.hashing import suite_hash
 from harness.suite.judges import JudgeFaults, judge_faults
-from harness.suite.layers import LayeredPrompt, stack_generation, stack_prompts, unfit
-from harness.suite.nouns import CandidateSpec, Capability, Generation, Suite
+from harness.suite.layers import Layer, LayeredPrompt, stack_generation, stack_prompts, unfit
+from harness.suite.matrix import load_matrix
+from harness.suite.nouns import CandidateSpec, Capability, Generation, Matrix, Suite
 from harness.suite.parse import parse_suite
 from harness.suite.references import reference_faults
 from harness.suite.rules import rule_faults, slice_faults
@@ -54,14 +55,15 @@ def load_suite(
     loading.faults += slice_faults(spec, capabilities, document)
     loading.faults += judge_faults(spec, data, capabilities, document, judges)
     prompts = loading.prompts(spec, capabilities)
+    matrix = loading.matrix(spec, data, capabilities)
     if loading.faults:
         raise SuiteError(loading.sorted_faults(resolver.secrets))
-    return _suite(spec, document, capabilities, prompts, resolver.secrets)
+    return replace(_suite(spec, document, capabilities, prompts, resolver.secrets), matrix=matrix)
 
 
 def _is_data(location: Location) -> bool:
     """Case rows and examples: text that variables are never filled into."""
-    if location and location[-1] == "few_shot":
+    if location and (location[-1] == "few_shot" or (location[:2] == ("matrix", "pool") and isinstance(location[-1], int))):
         return True
     in_cases = len(location) >= 4 and location[0] == "capabilities" and location[2] == "cases"
     return in_cases and (isinstance(location[3], int) or location[3] == "rows")
@@ -165,13 +167,20 @@ class _Loading:
                         self.faults += unfit(layered, capabilities[name].cases, self.document.where, told)
         return out
 
-    def layered(self, spec: SuiteFile, candidate: str, capability: str) -> LayeredPrompt:
-        layers: list[tuple[Location, Any]] = [(("prompt",), spec.prompt)]
+    def matrix(self, spec: SuiteFile, data: Any, capabilities: Mapping[str, Capability]) -> Matrix | None:
+        if spec.matrix is None:
+            return None
+        found, faults = load_matrix(spec, data, capabilities, self.document, self.layered)
+        self.faults += faults
+        return found
+
+    def layered(self, spec: SuiteFile, candidate: str, capability: str, *above: Layer) -> LayeredPrompt:
+        layers: list[Layer] = [(("prompt",), spec.prompt)]
         if capability:
             layers.append((("capabilities", capability, "prompt"), spec.capabilities[capability].prompt))
         if candidate:
             layers.append((("candidates", candidate, "prompt"), spec.candidates[candidate].prompt))
-        return stack_prompts(layers, self.document.where)
+        return stack_prompts([*layers, *above], self.document.where)
 
     def sorted_faults(self, secrets: set[str]) -> list[Fault]:
         """The suite's own faults by line, then those of case files; secret values blanked."""

@@ -13,6 +13,8 @@ from harness.checks import Spec
 from harness.model import Case, Gate, Prompt, Role, Sampling, Split
 from harness.suite.spec import ServeSpec
 
+DEFAULT_PROMPT = "default"  # of a matrix: what the suite itself says
+
 
 @dataclass(frozen=True, slots=True)
 class CandidateSpec:
@@ -76,6 +78,31 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
+class Combination:
+    """One way to ask: a candidate, a prompt by its name in the matrix, so many examples. tuned: a candidate that tuning made."""
+
+    name: str
+    candidate: str
+    prompt: str
+    shots: int
+    tuned: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """The candidate as the suite has it, without a word changed."""
+        return self.prompt == DEFAULT_PROMPT and self.shots == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What ``harness choose`` asks. goals: target -> score to reach. prompts: by (combination, capability), "" for none."""
+
+    combinations: tuple[Combination, ...]
+    goals: Mapping[str, float]
+    prompts: Mapping[tuple[str, str], Prompt] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """One YAML file with its cases.
 
@@ -100,6 +127,7 @@ class Suite:
     source_text: str = field(default="", repr=False)
     prompts: Mapping[tuple[str, str], Prompt] = field(default_factory=dict, repr=False)
     hidden: tuple[SecretStr, ...] = field(default=(), repr=False)
+    matrix: Matrix | None = None
 
     @property
     def root(self) -> Path:

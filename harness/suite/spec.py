@@ -250,6 +250,44 @@ class WaiverFile(FileModel):
         return self
 
 
+class MatrixPromptFile(PromptFile):
+    """One prompt to try: what it says wins over what suite, capability and candidate say, key by key."""
+
+    capabilities: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Only these are asked with it, the others as ever. Default: all."
+    )
+
+
+class MatrixFile(FileModel):
+    """Prompts x examples x candidates, asked with ``harness choose``. No part of the suite's hash, and no part of a run."""
+
+    prompts: dict[CandidateName, MatrixPromptFile] = Field(
+        default_factory=dict, description="Name -> prompt. `default` is always tried, too: the prompt as the suite has it."
+    )
+    few_shot: tuple[Annotated[int, Field(ge=0, le=64, strict=True)], ...] = Field(
+        default=(0,), min_length=1, description="Numbers of examples from the pool; 0: the prompt's own, if it has any."
+    )
+    pool: dict[str, Annotated[str, Field(min_length=1)] | tuple[Any, ...]] = Field(
+        default_factory=dict,
+        description="Capability -> examples: a file (JSONL, CSV, Parquet) or a list, {input: ..., output: ...} each.",
+    )
+    candidates: tuple[str, ...] | None = Field(default=None, min_length=1, description="Which are tried. Default: all.")
+    tuned: tuple[str, ...] | None = Field(
+        default=None, description="Which of them are the work of tuning. Default: those with an adapter."
+    )
+    goal: Annotated[float, Field(ge=0, le=1)] | dict[str, Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        default=None, description="Score that targets must reach: one for all, or target -> score. Default: gate.floors."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Another seed, other examples of the pool.")
+
+    @field_validator("goal", mode="before")
+    @classmethod
+    def _no_flag_for_goal(cls, value: Any) -> Any:
+        if any(isinstance(goal, bool) for goal in (value.values() if isinstance(value, dict) else [value])):
+            raise ValueError("a number is needed, not true or false")
+        return value
+
+
 class ServeSpec(FileModel):
     """How the harness starts vLLM for candidates that are not endpoints. No part of the suite's hash."""
 
@@ -284,3 +322,4 @@ class SuiteFile(FileModel):
     gate: GateFile = Field(default_factory=GateFile, description="What makes SHIP, OPTIMIZE or INCONCLUSIVE of a comparison.")
     waivers: tuple[WaiverFile, ...] = Field(default=(), description="Known harms that do not block, each until a day.")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="How vLLM is started.")
+    matrix: MatrixFile | None = Field(default=None, description="What `harness choose` tries: prompts, examples, candidates.")
