@@ -16,10 +16,10 @@ FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--kind",
-    type=click.Choice(["scores", "responses", "items"]),
+    type=click.Choice(["scores", "responses", "items", "judgments"]),
     default="scores",
     show_default=True,
-    help="scores: one row per item; responses: what was answered; items: both, with prompts and single checks.",
+    help="scores: a row per item; responses: what was answered; items: both, with prompts and checks; judgments: what judges said.",
 )
 @store_option
 def command(run: str, path: Path, kind: str, store_dir: Path) -> None:

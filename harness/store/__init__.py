@@ -1,7 +1,8 @@
 """Where runs live: the only package that knows DuckDB. See harness.store.store for how it works."""
 
+from harness.store.judged import Asked, ReplySizes, StoredJudgment
 from harness.store.rows import Latencies, StoredVerdict
 from harness.store.store import Store
 from harness.store.writer import RunWriter
 
-__all__ = ["Latencies", "RunWriter", "Store", "StoredVerdict"]
+__all__ = ["Asked", "Latencies", "ReplySizes", "RunWriter", "Store", "StoredJudgment", "StoredVerdict"]

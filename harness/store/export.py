@@ -1,7 +1,8 @@
 """Runs as files for other tools: Parquet, JSONL or CSV, written by DuckDB itself.
 
 kinds: ``scores`` (one row per item: case_id, capability, score, cluster, then sample, status, reason, passed, split; what
-``harness compare`` reads), ``responses`` (what was answered), ``items`` (both, with messages, case and the single check results).
+``harness compare`` reads), ``responses`` (what was answered), ``items`` (both, with messages, case and the single check results),
+``judgments`` (one row for each judge's word on an answer).
 CSV only: a text that begins with = + - @, a tab or a carriage return gets an apostrophe in front, since spreadsheets would run it
 as a formula. The other formats hold every text as it is. The file appears whole or not at all.
 """
@@ -27,6 +28,10 @@ _ANSWER = """p.text, p.thinking, p.finish_reason, p.prompt_tokens, p.completion_
 _COLUMNS = {
     "scores": "i.case_id, i.capability, i.value AS score, i.cluster, i.sample, i.status, i.reason, i.passed, i.split",
     "responses": f"i.run_id, i.case_id, i.capability, i.sample, i.key AS request_key, i.status, i.reason, {_ANSWER}",
+    "judgments": """i.run_id, i.case_id, i.capability, i.sample, i.cluster, i.split, j.judge, j.judge_digest, j.value, j.passed,
+        j.unscored, j.errored, j.mode, j.preference, j.explanation, j.spread, j.flags::JSON AS flags, j.baseline_run_id,
+        i.response_id, j.requests, j.asked AS requests_sent, j.prompt_tokens, j.completion_tokens, j.seconds, j.judged_at,
+        j.content::JSON AS judgment""",
     "items": f"""i.run_id, i.case_id, i.capability, i.cluster, i.split, i.must_pass, i.source, i.sample, i.key AS request_key,
         c.vars::JSON AS vars, c.reference::JSON AS reference, c.metadata::JSON AS metadata, q.messages::JSON AS messages,
         i.status, i.reason, {_ANSWER}, i.value AS score, i.passed, i.unscored, i.explanation,
@@ -35,6 +40,7 @@ _COLUMNS = {
 }
 _JOINS = """LEFT JOIN responses p ON p.id = i.response_id LEFT JOIN cases c ON c.digest = i.case_digest
     LEFT JOIN requests q ON q.key = i.key"""
+_JUDGED = "JOIN judgments j ON j.run_id = i.run_id AND j.case_id = i.case_id AND j.sample = i.sample AND j.key = i.key"
 KINDS = tuple(_COLUMNS)
 
 
@@ -48,8 +54,9 @@ def export(connection: Connection, run_id: str, kind: str, path: Path, form: str
         raise UsageError(what, todo=f"Kinds are {', '.join(KINDS)}; formats {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise UsageError("the folder does not exist", where=str(path.parent), todo="Create it first")
-    joins = "" if kind == "scores" else _JOINS
-    select = f"SELECT {_COLUMNS[kind]} FROM ({STATUS}) i {joins} ORDER BY i.seq"  # noqa: S608 - our own constants
+    joins = {"scores": "", "judgments": _JUDGED}.get(kind, _JOINS)
+    order = "i.seq, j.judge" if kind == "judgments" else "i.seq"
+    select = f"SELECT {_COLUMNS[kind]} FROM ({STATUS}) i {joins} ORDER BY {order}"  # noqa: S608 - our own constants
     if form == "csv":
         select = f"SELECT {_guarded(connection, select, run_id)} FROM ({select})"  # noqa: S608
     elif form == "parquet":  # JSON as plain text there: not every reader knows the JSON type

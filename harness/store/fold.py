@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.store import journal
+from harness.store import journal, judged
 from harness.store.database import Connection, transaction
 from harness.store.queries import ledger_of
 from harness.store.rows import clean, plain, to_json
@@ -31,8 +31,11 @@ _SCORE = """{"case_id":"VARCHAR","sample":"INTEGER","scorer":"VARCHAR","scorer_d
 
 _DAMAGED = "case_id IS NULL OR sample IS NULL OR key IS NULL"
 _LARGE = 200_000  # characters
-_KINDS = {b"p": "plan", b"r": "answer", b"k": "answer", b"s": "score", b"b": "begin", b"f": "finish"}
-_SHAPES = {"plan": _PLAN, "answer": _ANSWER, "score": _SCORE}
+_KINDS = {
+    **{b"p": "plan", b"r": "answer", b"k": "answer", b"s": "score", b"q": "reply", b"j": "judgment"},
+    **{b"b": "begin", b"f": "finish"},
+}
+_SHAPES = {"plan": _PLAN, "answer": _ANSWER, "score": _SCORE, "reply": judged.REPLY_SHAPE, "judgment": judged.JUDGMENT_SHAPE}
 
 _STATEMENTS: dict[str, tuple[str, ...]] = {
     "plan": (
@@ -65,6 +68,7 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
         """INSERT INTO scores SELECT $run, case_id, sample, scorer, scorer_digest, key, value, passed, unscored, explanation,
            components FROM incoming QUALIFY row_number() OVER (PARTITION BY case_id, sample, scorer ORDER BY n DESC) = 1""",
     ),
+    **judged.STATEMENTS,
 }
 
 
@@ -132,7 +136,7 @@ def _fold_batch(connection: Connection, run_id: str, lines: Sequence[bytes]) -> 
         except UnicodeDecodeError:
             bad += 1
     bad += len(groups.pop("", ()))
-    for kind in ("plan", "answer", "score"):
+    for kind in _STATEMENTS:
         if kind in groups:
             bad += _fold_kind(connection, kind, run_id, groups[kind])
     for kind, apply in (("begin", _begin), ("finish", _finish)):

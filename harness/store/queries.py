@@ -213,9 +213,12 @@ def answered_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
 
 
 def done(connection: Connection, run_id: str, scorer_digest: str) -> set[tuple[str, int]]:
-    """The (case id, sample) of a run that have a response and a score (or a reason for none) by this scorer."""
+    """The (case id, sample) of a run that have a response and a score by this scorer, or a reason for none that asking the judges
+    again would not mend."""
     rows = connection.execute(
-        f"SELECT case_id, sample FROM ({STATUS}) WHERE rank = 2 AND scorer_digest = $digest",
+        f"""SELECT case_id, sample FROM ({STATUS}) d WHERE rank = 2 AND scorer_digest = $digest AND (value IS NOT NULL
+            OR NOT EXISTS (FROM judgments j WHERE j.run_id = $run AND j.case_id = d.case_id AND j.sample = d.sample
+              AND j.key = d.key AND j.errored))""",
         {"run": run_id, "digest": scorer_digest},
     ).fetchall()
     return set(rows)

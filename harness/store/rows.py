@@ -129,10 +129,10 @@ def response_line(request: Request, response: Response, *, cached: bool) -> str:
             "finish_reason": response.finish_reason,
             "prompt_tokens": response.prompt_tokens,
             "completion_tokens": response.completion_tokens,
-            "ttft_s": _finite(response.ttft_s),
-            "total_s": _finite(response.total_s),
+            "ttft_s": finite(response.ttft_s),
+            "total_s": finite(response.total_s),
             "attempts": response.attempts,
-            "started_at": _finite(response.started_at),
+            "started_at": finite(response.started_at),
             "error": response.error,
             "error_message": response.error_message,
         }
@@ -164,7 +164,7 @@ def score_line(request: Request, key: str, score: Score, scorer: str, scorer_dig
             "scorer": scorer,
             "scorer_digest": scorer_digest,
             "key": key,
-            "value": _finite(score.value),
+            "value": finite(score.value),
             "passed": score.passed,
             "unscored": score.unscored,
             "explanation": score.explanation,
@@ -180,7 +180,8 @@ def skip_line(request: Request, reason: str) -> str:
     )
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """The number, or None for one that is not known or no number."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 

@@ -31,10 +31,11 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from harness.errors import StoreError, UsageError
-from harness.model import Item, ItemStatus, Ledger, Request, RunRecord, ScoreRow, Verdict
-from harness.store import database, journal, lock, queries
+from harness.model import Calibration, Item, ItemStatus, Ledger, Request, Response, RunRecord, ScoreRow, Verdict
+from harness.store import database, journal, judged, lock, queries
 from harness.store import export as exports
 from harness.store.fold import fold as fold_journal
+from harness.store.judged import ReplySizes, StoredJudgment
 from harness.store.rows import CapabilityMean, Latencies, StoredVerdict, clean, plain, to_json
 from harness.store.writer import RunWriter
 
@@ -42,6 +43,7 @@ T = TypeVar("T")
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SCORE_PAGE = 20_000
+_JUDGMENT_PAGE = 2_000
 
 
 class Store:
@@ -220,6 +222,36 @@ class Store:
         """(capability, case id) -> metadata, of a run's gate cases that have any."""
         rows = self._with(lambda connection: queries.case_metadata(connection, run_id))
         return {(capability, case_id): json.loads(text) for capability, case_id, text in rows}
+
+    def judgments(self, run_id: str, judge: str | None = None) -> Iterator[StoredJudgment]:
+        """What judges (or one of them) said of a run's answers, in the plan's order; memory stays flat."""
+        for first, last in self._with(lambda connection: queries.score_pages(connection, run_id, _JUDGMENT_PAGE)):
+            page = functools.partial(judged.judgments, run_id=run_id, judge=judge, first=first, last=last)
+            yield from self._with(page, fold=False)
+
+    def replies(self, keys: Sequence[str]) -> dict[str, Response]:
+        """Stored replies of judge models to these requests. Ask in batches of a thousand or so."""
+        return self._with(lambda connection: judged.replies(connection, keys), fold=False)
+
+    def reply_keys(self, model_digests: Sequence[str]) -> list[str]:
+        """Keys of the requests to these judge models that need not be sent again."""
+        return self._with(lambda connection: judged.reply_keys(connection, model_digests))
+
+    def reply_sizes(self, model_digest: str) -> ReplySizes | None:
+        """Mean tokens of what this judge model was asked so far; None when it was not."""
+        return self._with(lambda connection: judged.reply_sizes(connection, model_digest))
+
+    def answers(self, run_id: str, asked: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Response]:
+        """A run's answers to these (case id, sample), where it has them. Ask in batches of a thousand or so."""
+        return self._with(lambda connection: judged.answers(connection, run_id, asked), fold=False)
+
+    def save_calibration(self, calibration: Calibration) -> None:
+        """Store how well a judge agrees with people; an earlier one of the same judge, digest and capability is replaced."""
+        self._with(lambda connection: judged.save_calibration(connection, calibration))
+
+    def calibrations(self, judge_digests: Sequence[str]) -> list[Calibration]:
+        """What is stored of judges with these digests, the latest first."""
+        return self._with(lambda connection: judged.calibrations(connection, judge_digests))
 
     def suite(self, suite_hash: str) -> tuple[str, str] | None:
         """The YAML a suite was read from and its JSON, by the suite's hash."""

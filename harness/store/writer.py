@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
-from harness.model import Request, Response, RunRecord, Score
-from harness.store import queries
+from harness.model import Judgment, Request, Response, RunRecord, Score
+from harness.store import judged, queries
 from harness.store.database import Connection
 from harness.store.journal import JournalWriter
 from harness.store.rows import plain, plan_line, response_line, score_line, skip_line, to_json
@@ -50,7 +50,8 @@ class RunWriter:
         return self._with(lambda connection: queries.cached_responses(connection, keys), fold=False)
 
     def done(self, scorer_digest: str) -> set[tuple[str, int]]:
-        """The (case id, sample) that need nothing more: a response is there, and this scorer has judged it."""
+        """The (case id, sample) that need nothing more: a response is there, and this scorer has judged it (or said why it
+        cannot; but a judge that could not be reached is asked again)."""
         return self._with(lambda connection: queries.done(connection, self.run_id, scorer_digest))
 
     def add_response(self, request: Request, response: Response, *, cached: bool = False) -> None:
@@ -60,6 +61,20 @@ class RunWriter:
     def add_score(self, request: Request, response: Response, score: Score, scorer_digest: str, *, scorer: str = CHECKS) -> None:
         """Store the score of a response. scorer_digest: of the checks and their settings, so that a changed check scores anew."""
         self._journal.append(score_line(request, response.key, score, scorer, scorer_digest))
+
+    def add_reply(self, about: Request, request: Request, reply: Response) -> None:
+        """Store a judge model's reply (or its failure) to ``request``, asked while judging the answer to ``about``."""
+        self._journal.append(judged.reply_line(about, request, reply))
+
+    def add_judgment(
+        self, about: Request, judgment: Judgment, asked: judged.Asked, *, baseline_run_id: str | None = None
+    ) -> None:
+        """Store what a judge made of the answer to ``about``. baseline_run_id: where the other answer came from."""
+        self._journal.append(judged.judgment_line(about, judgment, asked, baseline_run_id))
+
+    def replies(self, keys: Sequence[str], *, fold: bool = False) -> dict[str, Response]:
+        """Stored replies of judge models to these requests. fold: look at what this run has written, too."""
+        return self._with(lambda connection: judged.replies(connection, keys), fold=fold)
 
     def skip(self, request: Request, reason: str) -> None:
         """Store that an item will not be asked in this run, and why; a response stored before stays."""

@@ -136,8 +136,8 @@ def test_parquet_reads_elsewhere(tmp_path: Path) -> None:
 def test_exports_say_what_is_wrong(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
     store.begin_run(make_record(), "", {}, make_requests(1)).close()
-    with pytest.raises(UsageError, match=r"unknown export 'judgments'.*scores"):
-        store.export("run1", "judgments", tmp_path / "x", "csv")
+    with pytest.raises(UsageError, match=r"unknown export 'secrets'.*scores"):
+        store.export("run1", "secrets", tmp_path / "x", "csv")
     with pytest.raises(UsageError, match=r"unknown format 'xls'.*parquet"):
         store.export("run1", "scores", tmp_path / "x", "xls")
     with pytest.raises(UsageError, match="folder does not exist"):
