@@ -60,7 +60,7 @@ CONFINED = {
     "transformers": ("training",),
     "trl": ("training",),
     "peft": ("training",),
-    "sentence_transformers": ("harness.checks.similar",),
+    "sentence_transformers": ("harness.checks.similar", "harness.quality.embedding"),
     "vllm": (),
     "rich": ("harness.cli", "reports.terminal"),
     "click": ("harness.cli",),

@@ -9,6 +9,7 @@ import click
 # command -> one line of help; harness.cli.data_NAME holds the click command ``command`` (a hyphen becomes an underscore)
 COMMANDS = {
     "convert": "Write training data in another format or kind of file.",
+    "dedup": "Drop rows that say again what an earlier row said.",
 }
 
 

@@ -160,7 +160,7 @@ class Dropped:
     """A row that is not used: malformed, of no known shape, or left out by a filter. Nothing is dropped without one of these.
 
     line 0: the whole source. code: stable, for machines. what, todo: for people. raw: the row, where it could be read at all.
-    nearest: ``file:line`` of the row it repeats, where that is the reason.
+    nearest: ``file:line`` of the row it repeats, where that is the reason, and similarity: how much it does, in [0, 1].
     """
 
     source: str
@@ -170,17 +170,20 @@ class Dropped:
     todo: str = ""
     raw: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     nearest: str | None = None
+    similarity: float | None = None
 
     @property
     def where(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
 
     @classmethod
-    def of(cls, example: Example, code: str, what: str, *, nearest: str | None = None) -> Dropped:
-        return cls(example.source, example.line, code, what, raw=example.raw, nearest=nearest)
+    def of(
+        cls, example: Example, code: str, what: str, *, nearest: str | None = None, similarity: float | None = None
+    ) -> Dropped:
+        return cls(example.source, example.line, code, what, raw=example.raw, nearest=nearest, similarity=similarity)
 
     def as_dict(self) -> dict[str, Any]:
         """One line of a file of dropped rows."""
         told = {"source": self.source, "line": self.line, "code": self.code, "reason": self.what}
-        more = {"nearest": self.nearest, "row": self.raw}
+        more = {"nearest": self.nearest, "similarity": self.similarity, "row": self.raw}
         return told | {key: value for key, value in more.items() if value is not None}
