@@ -270,6 +270,22 @@ class Judgment:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryResult:
+    """How a judge judged an answer of known quality. state: held | drifted (value outside of low..high) | unscored.
+
+    text: the sentence for people. judgment: as of any answer; its case_id is ``canary:ID``.
+    """
+
+    judge: str
+    canary: str
+    low: float
+    high: float
+    state: str
+    judgment: Judgment
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One planned (case, sample) of a run and what came of it; what a report opens a number down to."""
 

@@ -19,14 +19,17 @@ FORMS = ("logprob", "schema", "text")
 TOP = 20  # alternatives asked for per token: the most that OpenAI and vLLM give unasked
 _REFUSED = frozenset({"http-400", "http-404", "http-415", "http-422", "http-501"})
 
+Compose = Callable[[str, bool], Sequence[Message]]  # (form, strict) -> messages
+Schema = Callable[[bool], dict[str, Any]]  # strict -> JSON Schema of the verdict
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What of the judge's options goes into its requests. json_schema: strict -> schema of the verdict."""
+    """What of the judge's options goes into its requests."""
 
     candidate: Candidate
     sampling: Sampling
-    schema: Callable[[bool], dict[str, Any]]
+    schema: Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,22 @@ class Interview:
         self._first = 0 if logprobs else 1
 
     def request(
-        self, case: Case, compose: Callable[[str, bool], Sequence[Message]], *, sample: int, strict: bool = False, form: str = ""
+        self,
+        case: Case,
+        compose: Compose,
+        *,
+        sample: int,
+        schema: Schema | None = None,
+        strict: bool = False,
+        form: str = "",
     ) -> Request:
+        """The question in a form, the richest that the server takes if none is named. schema: instead of the judge's own."""
         form = form or FORMS[self._first]
         settings = self._settings
         extra: dict[str, Any] = {}
         if form != "text":
-            schema = {"name": "verdict", "strict": True, "schema": settings.schema(strict)}
-            extra["response_format"] = {"type": "json_schema", "json_schema": schema}
+            wanted = {"name": "verdict", "strict": True, "schema": (schema or settings.schema)(strict)}
+            extra["response_format"] = {"type": "json_schema", "json_schema": wanted}
         if form == "logprob":
             extra |= {"logprobs": True, "top_logprobs": TOP}
         sampling = settings.sampling
@@ -76,17 +87,22 @@ class Interview:
         self,
         asker: Client,
         case: Case,
-        compose: Callable[[str, bool], Sequence[Message]],
+        compose: Compose,
         read: Callable[[Response, str, bool], Any],
         *,
         sample: int,
+        schema: Schema | None = None,
     ) -> Trial:
         """Once, and once more in the stricter form when the reply holds no verdict."""
         replies: list[Response] = []
         unread = Unread("judge-no-verdict")
         form = FORMS[self._first]
         for strict in (False, True):
-            form, reply = await self._send(asker, case, compose, sample, strict)
+
+            def make(form: str, strict: bool = strict) -> Request:
+                return self.request(case, compose, sample=sample, schema=schema, strict=strict, form=form)
+
+            form, reply = await self._send(asker, make)
             replies.append(reply)
             if reply.error is not None:
                 detail = f"{reply.error}: {reply.error_message or ''}"
@@ -97,22 +113,17 @@ class Interview:
             unread = verdict
         return Trial(None, form, tuple(replies), unread.reason, unread.detail)
 
-    async def _send(
-        self, asker: Client, case: Case, compose: Callable[[str, bool], Sequence[Message]], sample: int, strict: bool
-    ) -> tuple[str, Response]:
+    async def _send(self, asker: Client, make: Callable[[str], Request]) -> tuple[str, Response]:
         """The reply to the richest form that is taken; the first refusal, when every form is refused."""
-        start = self._first
-        refusal: Response | None = None
-        for index in range(start, len(FORMS)):
-            form = FORMS[index]
-            reply = await asker.ask(self.request(case, compose, sample=sample, strict=strict, form=form))
+        refused: list[tuple[str, Response]] = []
+        for form in FORMS[self._first :]:
+            reply = await asker.ask(make(form))
             if reply.error not in _REFUSED:
                 if reply.error is None:
-                    self._first = max(self._first, index)
+                    self._first = max(self._first, FORMS.index(form))
                 return form, reply
-            refusal = refusal or reply
-        assert refusal is not None
-        return FORMS[start], refusal
+            refused.append((form, reply))
+        return refused[0]
 
 
 def tokens(replies: Iterable[Response]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from pydantic import Field
 from harness.checks.spec import SpecFault
 from harness.model import Candidate, Case, Client, Judgment, Message, Request, Response, digest_of
 from harness.suite.spec import CandidateFile, FileModel
-from judges.rubric import Rubric
+from judges.rubric import CanaryFile, Rubric
 
 
 class JudgeOptions(FileModel):
@@ -81,6 +81,11 @@ class JudgeSpec:
         if model is not None:
             found[self.model_key] = model
         return found
+
+    @property
+    def canaries(self) -> tuple[CanaryFile, ...]:
+        """Answers of known quality, from the rubric, or from the options of a judge without one."""
+        return self.rubric.file.canaries if self.rubric else getattr(self.options, "canaries", ())
 
     @property
     def model_key(self) -> str:

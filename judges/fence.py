@@ -7,7 +7,8 @@ the same texts are judged, so the cache key of the judge's request is stable wit
 
 **Characters.** Controls, bidirectional overrides, invisible and tag characters are shown by name instead of sent, and what
 looks like a special token of a chat template (``<|im_end|>``, ``[/INST]``, ``<start_of_turn>``, ...) is written with other
-brackets: a server's tokenizer would take it for the real one, and end the user's turn right there, fence or not.
+brackets: a server's tokenizer would take it for the real one, and end the user's turn right there, fence or not. So are the
+beginnings of our own fence lines, although their marker would be wrong.
 
 What this cannot do: make a model deaf. A judge may still be swayed by what it reads; canaries, calibration on labelled cases and
 judges.detect are for that.
@@ -33,7 +34,8 @@ _SPECIAL = re.compile(
     r"<[|\uff5c][^<>\n]{1,60}?[|\uff5c]>"  # <|im_start|>, <|eot_id|>, DeepSeek's full-width bars
     r"|</?(?:s|bos|eos|pad|unk|think|tool_call|tool_response|start_of_turn|end_of_turn|system|user|assistant)>"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
-    r"|<</?SYS>>",
+    r"|<</?SYS>>"
+    r"|\[\[\s*/?\s*(?:BEGIN|END)\b",  # our own fence, with whatever marker
     re.IGNORECASE,
 )
 _BRACKETS = str.maketrans("<>[]|\uff5c", "‹›⟦⟧¦¦")
@@ -52,7 +54,7 @@ def hidden(text: str) -> bool:
 
 
 def special(text: str) -> bool:
-    """Whether the text holds what looks like a special token of a chat template."""
+    """Whether the text holds what looks like a special token of a chat template, or like a line of the fence."""
     return bool(_SPECIAL.search(text))
 
 

@@ -15,14 +15,12 @@ from pydantic import Field
 from harness.checks.spec import SpecFault
 from harness.errors import DataError
 from harness.model import Candidate, Case, Client, Judgment, Message, Request, Response
-from judges.asking import Interview
+from judges.asking import Compose, Interview
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
 from judges.preparing import prepare_asking, settings_of
-from judges.prompting import as_text, compose, question_of
+from judges.prompting import compose, texts_of
 from judges.reading import BAD_JSON, OFF_MENU, Unread, expected_score, on_menu, read_line, read_object
 from judges.verdicts import Said, of_trials, unusable, without_asking
-
-Compose = Any  # (form, strict) -> messages
 
 
 class PointwiseOptions(AskingOptions):
@@ -77,12 +75,7 @@ class Pointwise:
     def _composer(self, case: Case, response: Response, messages: Sequence[Message] | None) -> Compose:
         """(form, strict) -> messages for this answer. DataError when the question cannot be rendered or a reference lacks."""
         file = self._rubric.file
-        texts = {"question": question_of(case, self._options.question, messages)}
-        if file.reference == "required" and case.reference is None:
-            raise DataError("the rubric requires a reference and the case has none", where=case.source)
-        if file.reference != "never" and case.reference is not None:
-            texts["reference"] = as_text(case.reference)
-        texts["answer"] = response.text
+        texts = texts_of(case, file, self._options.question, messages, {"answer": response.text})
         scale = file.scale
         values = {
             "rubric": file,

@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.errors import DataError
 from harness.model import Case, Message
 from harness.prompts import render_text
 from judges.fence import fenced
+from judges.rubric import RubricFile
 
 VERSION = 1  # raised with every change of prompts/; a test holds the digest of each version
 FOLDER = Path(__file__).parent / "prompts"
@@ -38,10 +40,26 @@ def compose(language: str, kind: str, texts: Mapping[str, str], values: Mapping[
     """System and user message. texts: label -> text to fence; values: what the templates see beside (rubric, form, ...)."""
     marker, blocks = fenced(texts)
     user = {**values, "marker": marker, "blocks": blocks}
+    system = {**values, "rules": source(language, "rules").strip()}
     return (
-        Message("system", render_text(source(language, f"{kind}.system"), values).strip()),
+        Message("system", render_text(source(language, f"{kind}.system"), system).strip()),
         Message("user", render_text(source(language, f"{kind}.user"), user).strip()),
     )
+
+
+def texts_of(
+    case: Case, rubric: RubricFile, template: str | None, messages: Sequence[Message] | None, answers: Mapping[str, str]
+) -> dict[str, str]:
+    """What a judge is shown, label -> text: the question, the reference as the rubric wants it, the answers.
+
+    DataError when the question cannot be rendered or a required reference lacks.
+    """
+    texts = {"question": question_of(case, template, messages)}
+    if rubric.reference == "required" and case.reference is None:
+        raise DataError("the rubric requires a reference and the case has none", where=case.source)
+    if rubric.reference != "never" and case.reference is not None:
+        texts["reference"] = as_text(case.reference)
+    return {**texts, **answers}
 
 
 def question_of(case: Case, template: str | None, messages: Sequence[Message] | None) -> str:

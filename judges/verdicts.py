@@ -25,6 +25,7 @@ class Said:
     reasons: str = ""
     outside: float | None = None
     mode: str | None = None
+    met: tuple[bool, ...] = ()  # a checklist's items, in order
 
 
 def passes(value: float, threshold: float) -> bool:
