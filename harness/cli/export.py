@@ -19,7 +19,7 @@ FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
     type=click.Choice(["scores", "responses", "items", "judgments"]),
     default="scores",
     show_default=True,
-    help="scores: a row per item; responses: what was answered; items: both, with prompts and checks; judgments: what judges said.",
+    help="scores: a row per item; responses: what was answered; items: both, with prompts and checks; judgments: judges' words.",
 )
 @store_option
 def command(run: str, path: Path, kind: str, store_dir: Path) -> None:
