@@ -381,7 +381,8 @@ class PairedComparison:
     """Candidate minus baseline on paired cases; produced by harness.statistics.compare_paired.
 
     low, high: two one-sided bounds at alpha each, so a (1 - 2 alpha) two-sided interval. p_*: one-sided p-values of the claims
-    (H0 in harness.statistics.paired). method: tango-exact | tango | paired-t | clustered-t | betting | sequential | undecided.
+    (H0 in harness.statistics.paired). method: tango-exact | tango | paired-t | clustered-t | betting | sequential |
+    prediction-powered | undecided.
     reason: why undecided or why betting. gain, p_gain: the gain a target needs, and the p-value of H0: delta <= gain.
     """
 
@@ -586,6 +587,8 @@ class Calibration:
     one. kappa, agreement: over the n. agreement_all: over all labelled cases, one without a verdict disagreeing.
     recall: what people said -> how often the judge said it too (pass and fail: TPR and TNR). confusion: people -> judge -> cases.
     biases: position, length, self-preference and the like, by name. usage: tokens and seconds per 1,000 judgments, where known.
+    scale: Krippendorff's alpha with people's mean score, where both give numbers. people: the raters among themselves, by name:
+    what a judge can be asked for at most. left_out: why -> labelled cases that could not count.
     capability: which cases, empty for all. labels_digest: of the labels, so that a changed label is seen.
     """
 
@@ -605,6 +608,10 @@ class Calibration:
     raters: tuple[str, ...] = ()
     capability: str = ""
     labels_digest: str = ""
+    unparsed_share: Estimate | None = None
+    scale: Estimate | None = None
+    people: Mapping[str, Estimate] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
