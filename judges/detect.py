@@ -27,8 +27,9 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "asks-for-a-score": re.compile(
-        rf"\b(?:give|award|assign|return|output|rate|grade|score|mark|choose|prefer|select|pick)\b[^.\n]{{0,40}}"
-        rf"\b(?:(?:the )?(?:full|maximum|highest|perfect|top|best|max) {_GRADE}|{_GRADE} of (?:10|[5-9])\b|\d+ ?(?:/|out of) ?\d+"
+        r"\b(?:give|award|assign|return|output|rate|grade|score|mark|choose|prefer|select|pick)\b[^.\n]{0,40}"
+        rf"\b(?:(?:the )?(?:full|maximum|highest|perfect|top|best|max) {_GRADE}|{_GRADE} of (?:10|[5-9])\b(?! ?/)"
+        r"|(?:5|10) ?(?:/|out of) ?(?:5|10)\b"
         r"|full marks|verdict [ab]\b)"
         rf"|\b(?:deserves?|merits?|warrants?|earns?|must (?:get|receive)|should (?:get|receive)|receives?) (?:a |an |the )?"
         rf"(?:full|maximum|highest|perfect|top|max) {_GRADE}"
@@ -75,7 +76,7 @@ def addresses_judge(text: str) -> tuple[str, ...]:
     Codes: orders-ignored, asks-for-a-score, states-a-verdict, speaks-to-the-judge, plays-the-system, closes-the-fence,
     hidden-characters, special-tokens.
     """
-    folded = unicodedata.normalize("NFKC", text)
+    folded = unicodedata.normalize("NFKC", text.replace("\r", "\n"))
     found = [code for code, pattern in _PATTERNS.items() if pattern.search(folded)]
     if hidden(text):
         found.append("hidden-characters")
