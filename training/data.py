@@ -35,7 +35,7 @@ def load_rows(paths: Sequence[str], stage: str, *, limit: int | None = None) -> 
                 faults.append(Fault(f"{path}:{entry.line}" if entry.line else path, entry.what, entry.todo))
                 continue
             where = f"{path}:{entry[0]}"
-            row = _row(where, entry[1], stage, faults)
+            row = check_row(where, entry[1], stage, faults)
             if row is None:
                 continue
             shape = shape or tuple(row)
@@ -67,7 +67,7 @@ def hold_out(rows: Sequence[Row], val_size: float, seed: int) -> tuple[list[Row]
     return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
 
-def _row(where: str, raw: Mapping[str, Any], stage: str, faults: list[Fault]) -> Row | None:
+def check_row(where: str, raw: Mapping[str, Any], stage: str, faults: list[Fault]) -> Row | None:
     """One checked row, or None with what is wrong appended to faults."""
     shapes = _SHAPES[stage]
     wanted = " or ".join("{" + ", ".join(shape) + "}" for shape in shapes)
