@@ -3,6 +3,10 @@
 The order of the writes is the promise: a response is stored before it is scored, so that a kill -9 costs only the requests in
 flight, and a changed check rescoring a run sends none. A feeder looks up what the store already has and a fixed number of workers
 asks the rest, so memory does not grow with the plan.
+
+Some scores take long, because something must be asked for them. Such a scorer has an ``ascore`` beside its ``score``: its answers
+go to workers of their own by a bounded queue, so that asking and scoring go on at once and neither waits for more than the other
+can hold.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard, cast
 
 from harness.errors import BusyError, HarnessError, UsageError
 from harness.model import Candidate, Case, Client, Request, Response, RunRecord, Sampling, Score, Scorer, Split, digest_of
@@ -26,6 +30,7 @@ LOOKUP = 1_000  # requests looked up in the store at a time
 HEALTH_EVERY_S = 0.5
 SETTLE_S = 1.0  # until a server's death is seen
 BUSY_EVERY_S = 0.3
+SCORING = 64  # answers that a PatientScorer scores at once
 
 
 class Watcher(Protocol):
@@ -147,8 +152,33 @@ class DigestedScorer(Scorer, Protocol):
     def digest(self) -> str: ...
 
 
+class PatientScorer(Protocol):
+    """A scorer that has to ask somebody first. writer: where it keeps what it was told. Raises what makes going on senseless."""
+
+    @property
+    def digest(self) -> str: ...
+
+    async def ascore(self, request: Request, response: Response, writer: RunWriter) -> Score: ...
+
+
+AnyScorer = DigestedScorer | PatientScorer
+
+
+def _is_patient(scorer: AnyScorer) -> TypeGuard[PatientScorer]:
+    return hasattr(scorer, "ascore")
+
+
 def _nobody(request: Request, score: Score | None) -> None:
     """Follows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer that is stored and still to be scored. cached: it was stored before this process."""
+
+    request: Request
+    response: Response
+    cached: bool
 
 
 @dataclass(slots=True)
@@ -156,16 +186,17 @@ class OpenRun:
     """A run that is open for asking: what its feeder and workers share. Made by open_run.
 
     follow: told of every answer that comes in, with its score, or None when the request failed; from any thread. done: the
-    (case id, sample) answered and scored before it was opened.
+    (case id, sample) answered and scored before it was opened. scoring: answers that a PatientScorer scores at once.
     """
 
     plan: Plan
     client: Client
-    scorers: Mapping[str, DigestedScorer]
+    scorers: Mapping[str, AnyScorer]
     writer: RunWriter
     watcher: Watcher
     scorer_digest: str
     concurrency: int
+    scoring: int = SCORING
     health: Callable[[], None] | None = None
     follow: Callable[[Request, Score | None], None] = _nobody
     tally: Tally = field(default_factory=Tally)
@@ -182,58 +213,107 @@ class OpenRun:
             await asyncio.sleep(SETTLE_S)
             self.health()
 
-    def judge(self, request: Request, response: Response) -> None:
-        score: Score = self.scorers[request.case.capability].score(request.case, response)
+    @property
+    def is_patient(self) -> bool:
+        return any(_is_patient(scorer) for scorer in self.scorers.values())
+
+    def judge(self, request: Request, response: Response, *, cached: bool) -> bool:
+        """Score it now; False where that takes long and is for ``judge_patiently``."""
+        scorer = self.scorers[request.case.capability]
+        if _is_patient(scorer):
+            return False
+        score = cast(DigestedScorer, scorer).score(request.case, response)
+        self._scored(request, response, score, cached=cached)
+        return True
+
+    async def judge_patiently(self, answer: _Answer) -> None:
+        scorer = self.scorers[answer.request.case.capability]
+        assert _is_patient(scorer)
+        score = await scorer.ascore(answer.request, answer.response, self.writer)
+        self._scored(answer.request, answer.response, score, cached=answer.cached)
+
+    def _scored(self, request: Request, response: Response, score: Score, *, cached: bool) -> None:
         self.writer.add_score(request, response, score, self.scorer_digest)
         self.follow(request, score)
+        self.watcher.advance(cached=cached, errored=False)
 
-    async def ask(self, request: Request) -> None:
+    async def ask(self, request: Request) -> _Answer | None:
+        """Ask, store, score; the answer, when it is still to be scored."""
         response = await self.client.ask(request)
         self.writer.add_response(request, response)
         self.tally.asked += 1
         self.tally.retries += max(0, response.attempts - 1)
         if response.error is None:
-            self.judge(request, response)
-        else:
-            self.tally.errored += 1
-            self.follow(request, None)
-        self.watcher.advance(cached=False, errored=response.error is not None)
+            return None if self.judge(request, response, cached=False) else _Answer(request, response, False)
+        self.tally.errored += 1
+        self.follow(request, None)
+        self.watcher.advance(cached=False, errored=True)
+        return None
 
-    def unanswered(self, batch: Sequence[Request]) -> list[Request]:
-        """What must really be asked; everything the store can answer is scored on the way."""
+    def unanswered(self, batch: Sequence[Request]) -> tuple[list[Request], list[_Answer]]:
+        """What must really be asked, and what is answered in the store and still to be scored; the rest is scored on the way."""
         fresh = [request for request in batch if (request.case.id, request.sample) not in self.done]
         keys = [request.key for request in fresh]
         stored = self.writer.cached(keys) if keys else {}
-        missing = []
+        missing, unscored = [], []
         for request, key in zip(fresh, keys, strict=True):
             if response := stored.get(key):
                 self.writer.add_response(request, response, cached=True)
-                self.judge(request, response)
+                if not self.judge(request, response, cached=True):
+                    unscored.append(_Answer(request, response, True))
             else:
                 missing.append(request)
-        for _ in range(len(batch) - len(missing)):
-            self.tally.stored += 1
+        self.tally.stored += len(batch) - len(missing)
+        for _ in range(len(batch) - len(fresh)):
             self.watcher.advance(cached=True, errored=False)
-        return missing
+        return missing, unscored
 
 
-def scorers_digest(scorers: Mapping[str, DigestedScorer]) -> str:
+def scorers_digest(scorers: Mapping[str, AnyScorer]) -> str:
     """One digest over the scorers of all capabilities; what a run's scores are stored under."""
     return digest_of({name: scorer.digest for name, scorer in scorers.items()})
 
 
-async def _feed(job: OpenRun, requests: Iterable[Request], queue: asyncio.Queue[Request | None], workers: int) -> None:
+@dataclass(slots=True)
+class _Queues:
+    """Between the feeder, those who ask and those who score patiently. open: how many still put answers into ``scoring``."""
+
+    asking: asyncio.Queue[Request | None]
+    scoring: asyncio.Queue[_Answer | None]
+    open: int
+    scorers: int
+
+    async def close_one(self) -> None:
+        """The last one out tells the scorers that nothing more comes."""
+        self.open -= 1
+        if not self.open:
+            for _ in range(self.scorers):
+                await self.scoring.put(None)
+
+
+async def _feed(job: OpenRun, requests: Iterable[Request], queues: _Queues, workers: int) -> None:
     rest = iter(requests)
     while batch := list(islice(rest, LOOKUP)):
-        for request in await asyncio.to_thread(job.unanswered, batch):
-            await queue.put(request)
+        missing, unscored = await asyncio.to_thread(job.unanswered, batch)
+        for request in missing:
+            await queues.asking.put(request)
+        for answer in unscored:
+            await queues.scoring.put(answer)
     for _ in range(workers):
-        await queue.put(None)
+        await queues.asking.put(None)
+    await queues.close_one()
 
 
-async def _ask_all(job: OpenRun, queue: asyncio.Queue[Request | None]) -> None:
-    while (request := await queue.get()) is not None:
-        await job.ask(request)
+async def _ask_all(job: OpenRun, queues: _Queues) -> None:
+    while (request := await queues.asking.get()) is not None:
+        if answer := await job.ask(request):
+            await queues.scoring.put(answer)
+    await queues.close_one()
+
+
+async def _score_all(job: OpenRun, queues: _Queues) -> None:
+    while (answer := await queues.scoring.get()) is not None:
+        await job.judge_patiently(answer)
 
 
 async def _watch(health: Callable[[], None]) -> None:
@@ -244,9 +324,11 @@ async def _watch(health: Callable[[], None]) -> None:
 
 async def _work(job: OpenRun, requests: Iterable[Request], workers: int) -> None:
     """Feed the workers until all is asked; the first trouble (server dead, disk full, a bug) ends them all and is raised."""
-    queue: asyncio.Queue[Request | None] = asyncio.Queue(maxsize=2 * workers)
-    needed = [asyncio.create_task(_feed(job, requests, queue, workers))]
-    needed += [asyncio.create_task(_ask_all(job, queue)) for _ in range(workers)]
+    scorers = job.scoring if job.is_patient else 0
+    queues = _Queues(asyncio.Queue(maxsize=2 * workers), asyncio.Queue(maxsize=2 * job.scoring), workers + 1, scorers)
+    needed = [asyncio.create_task(_feed(job, requests, queues, workers))]
+    needed += [asyncio.create_task(_ask_all(job, queues)) for _ in range(workers)]
+    needed += [asyncio.create_task(_score_all(job, queues)) for _ in range(scorers)]
     tasks = [*needed, asyncio.create_task(_watch(job.health))] if job.health else needed
     try:
         while not all(task.done() for task in needed):
@@ -276,12 +358,13 @@ async def _begin(store: Store, record: RunRecord, plan: Plan) -> RunWriter:
 async def open_run(
     plan: Plan,
     client: Client,
-    scorers: Mapping[str, DigestedScorer],
+    scorers: Mapping[str, AnyScorer],
     store: Store,
     *,
     watcher: Watcher,
     provenance: Mapping[str, Any],
     concurrency: int,
+    scoring: int = SCORING,
     health: Callable[[], None] | None = None,
     server_figures: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> AsyncIterator[OpenRun]:
@@ -302,7 +385,7 @@ async def open_run(
         provenance=dict(provenance),
     )
     writer = await _begin(store, record, plan)
-    job = OpenRun(plan, client, scorers, writer, watcher, scorers_digest(scorers), concurrency, health)
+    job = OpenRun(plan, client, scorers, writer, watcher, scorers_digest(scorers), concurrency, scoring, health)
     started, status = time.monotonic(), "interrupted"
     figures: dict[str, Any] = {}
     try:
@@ -321,12 +404,13 @@ async def open_run(
 async def execute(
     plan: Plan,
     client: Client,
-    scorers: Mapping[str, DigestedScorer],
+    scorers: Mapping[str, AnyScorer],
     store: Store,
     *,
     watcher: Watcher,
     provenance: Mapping[str, Any],
     concurrency: int,
+    scoring: int = SCORING,
     health: Callable[[], None] | None = None,
     server_figures: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> RunRecord:
@@ -343,6 +427,7 @@ async def execute(
         watcher=watcher,
         provenance=provenance,
         concurrency=concurrency,
+        scoring=scoring,
         health=health,
         server_figures=server_figures,
     )
