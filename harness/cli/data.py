@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     "convert": "Write training data in another format or kind of file.",
     "dedup": "Drop rows that say again what an earlier row said.",
+    "decontaminate": "Say which rows repeat what a suite asks.",
 }
 
 

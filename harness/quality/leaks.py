@@ -44,7 +44,8 @@ class Leak:
 
     row: the text's position, from 0. how: exact | ngram | near. words: length of the longest run of shared words, 0 where n are
     not reached. similarity: exact 1; ngram the run's share of the target's words; near the Jaccard similarity. span: the shared
-    run as the training text has it; near without a run: the training text.
+    run as the training text has it; near without a run: the training text. jaccard: of the shingles where it reaches ``near``,
+    whatever way is told.
     """
 
     row: int
@@ -53,6 +54,7 @@ class Leak:
     similarity: float
     words: int
     span: str
+    jaccard: float | None = None
 
 
 def leaks(
@@ -144,16 +146,16 @@ class LeakIndex:
             return []
         same = set(self._whole.get(" ".join(seen.words), ()))
         runs = self._runs(seen)
+        alike = dict(self._alike(seen.words))
         found: dict[int, Leak] = {}
         for number in same | runs.keys():
             length, first = (len(seen.words), 0) if number in same else runs[number]
             size = len(self._words[number])
             how = "exact" if length >= size else "ngram"
             span = seen.span(first, first + length - 1)
-            found[number] = Leak(row, self.targets[number], how, min(1.0, length / size), length, span)
-        for number, similarity in self._alike(seen.words):
-            if number not in found:
-                found[number] = Leak(row, self.targets[number], "near", similarity, 0, seen.text)
+            found[number] = Leak(row, self.targets[number], how, min(1.0, length / size), length, span, alike.pop(number, None))
+        for number, similarity in alike.items():
+            found[number] = Leak(row, self.targets[number], "near", similarity, 0, seen.text, similarity)
         return [leak for _, leak in sorted(found.items(), key=lambda item: (_ORDER[item[1].how], -item[1].similarity, item[0]))]
 
     def _runs(self, seen: Worded) -> dict[int, tuple[int, int]]:
