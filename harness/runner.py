@@ -367,11 +367,12 @@ async def open_run(
     scoring: int = SCORING,
     health: Callable[[], None] | None = None,
     server_figures: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+    afterwards: Callable[[RunWriter], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> AsyncIterator[OpenRun]:
     """Begin or continue the plan's run; when the block is left, end it: complete (or partial), and interrupted by an exception.
 
     health() is called twice a second while it works, and after errors; it raises when the server is gone. server_figures() is
-    read at the end.
+    read at the end; what afterwards() gives then is kept with the run's provenance, and it may still write to the run.
     """
     check_plan(plan)
     record = RunRecord(
@@ -388,9 +389,11 @@ async def open_run(
     job = OpenRun(plan, client, scorers, writer, watcher, scorers_digest(scorers), concurrency, scoring, health)
     started, status = time.monotonic(), "interrupted"
     figures: dict[str, Any] = {}
+    more: Mapping[str, Any] = {}
     try:
         job.done = await asyncio.to_thread(writer.done, job.scorer_digest)
         yield job
+        more = await afterwards(writer) if afterwards else {}
         status = "partial" if plan.partial_reason else "complete"
         figures = dict(await server_figures()) if server_figures else {}
     except HarnessError as error:
@@ -398,7 +401,7 @@ async def open_run(
         raise
     finally:
         job.tally.seconds = time.monotonic() - started
-        writer.finish(status, {**provenance, "work": job.tally.as_dict(), "server": figures})
+        writer.finish(status, {**provenance, **more, "work": job.tally.as_dict(), "server": figures})
 
 
 async def execute(
@@ -413,11 +416,12 @@ async def execute(
     scoring: int = SCORING,
     health: Callable[[], None] | None = None,
     server_figures: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+    afterwards: Callable[[RunWriter], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> RunRecord:
     """Begin or continue the plan's run and bring it as far as it will go; return its record.
 
     Raises what stopped it (ServeError, StoreError, asyncio.CancelledError on Ctrl-C) after marking the run interrupted, so that
-    the same call continues it. For health and server_figures see open_run.
+    the same call continues it. For health, server_figures and afterwards see open_run.
     """
     opened = open_run(
         plan,
@@ -430,6 +434,7 @@ async def execute(
         scoring=scoring,
         health=health,
         server_figures=server_figures,
+        afterwards=afterwards,
     )
     async with opened as job:
         watcher.begin(plan.candidate.name, plan.size)

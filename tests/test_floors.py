@@ -47,6 +47,7 @@ FLOORS = {
     "judges": 3,
     "training": 3,
     "harness.runner": 4,
+    "harness.judged": 4,
     "harness.sequential_run": 4,
     "harness.curation": 4,
     "reports": 4,

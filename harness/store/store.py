@@ -229,9 +229,9 @@ class Store:
             page = functools.partial(judged.judgments, run_id=run_id, judge=judge, first=first, last=last)
             yield from self._with(page, fold=False)
 
-    def replies(self, keys: Sequence[str]) -> dict[str, Response]:
-        """Stored replies of judge models to these requests. Ask in batches of a thousand or so."""
-        return self._with(lambda connection: judged.replies(connection, keys), fold=False)
+    def replies(self, keys: Sequence[str], *, fold: bool = False) -> dict[str, Response]:
+        """Stored replies of judge models to these requests. Ask in batches of a thousand or so. fold: look into journals, too."""
+        return self._with(lambda connection: judged.replies(connection, keys), fold=fold)
 
     def reply_keys(self, model_digests: Sequence[str]) -> list[str]:
         """Keys of the requests to these judge models that need not be sent again."""

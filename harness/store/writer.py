@@ -72,10 +72,6 @@ class RunWriter:
         """Store what a judge made of the answer to ``about``. baseline_run_id: where the other answer came from."""
         self._journal.append(judged.judgment_line(about, judgment, asked, baseline_run_id))
 
-    def replies(self, keys: Sequence[str], *, fold: bool = False) -> dict[str, Response]:
-        """Stored replies of judge models to these requests. fold: look at what this run has written, too."""
-        return self._with(lambda connection: judged.replies(connection, keys), fold=fold)
-
     def skip(self, request: Request, reason: str) -> None:
         """Store that an item will not be asked in this run, and why; a response stored before stays."""
         self._journal.append(skip_line(request, reason))

@@ -63,7 +63,7 @@ def test_a_reply_is_found_again_by_its_question_and_comes_back_whole(store: Stor
     )
     with store.begin_run(make_record(), "", {}, [about]) as writer:
         writer.add_reply(about, asked, reply)
-        assert writer.replies([asked.key], fold=True) == {asked.key: reply}
+        assert store.replies([asked.key], fold=True) == {asked.key: reply}
         writer.finish("complete")
     assert store.replies([asked.key, "nothing"]) == {asked.key: reply}
     assert store.reply_keys([JUDGE.digest]) == [asked.key]
@@ -83,7 +83,7 @@ def test_a_refusal_is_remembered_until_there_is_a_reply_and_a_failure_is_not(sto
         assert set(store.reply_keys([JUDGE.digest])) == {refused.key}
         writer.add_reply(about, refused, make_response(refused, "5"))
         writer.add_reply(about, refused, make_failure(refused, "http-400"))
-        assert writer.replies([refused.key], fold=True)[refused.key].text == "5"
+        assert store.replies([refused.key], fold=True)[refused.key].text == "5"
         writer.finish("complete")
 
 
