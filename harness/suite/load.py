@@ -20,7 +20,7 @@ from harness.suite.hashing import suite_hash
 from harness.suite.judges import JudgeFaults, judge_faults
 from harness.suite.layers import Layer, LayeredPrompt, stack_generation, stack_prompts, unfit
 from harness.suite.matrix import load_matrix
-from harness.suite.nouns import CandidateSpec, Capability, Generation, Matrix, Suite
+from harness.suite.nouns import CandidateSpec, Capability, Generation, Judging, Matrix, Suite
 from harness.suite.parse import parse_suite
 from harness.suite.references import reference_faults
 from harness.suite.rules import rule_faults, slice_faults
@@ -224,6 +224,7 @@ def _suite(
         gate=gate,
         serve=spec.serve,
         judges=spec.judges,
+        judging=Judging(spec.judging.concurrency, spec.judging.timeout, spec.judging.retries),
         description=spec.description or "",
         source_text=_without_keys(document),
         prompts=prompts,

@@ -50,6 +50,15 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Judging:
+    """How judges' questions are sent; decides no verdict. Times in seconds, concurrency for each judge model."""
+
+    concurrency: int = 32
+    timeout_s: float = 120.0
+    retries: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Capability:
     """A named group of cases with one score.
 
@@ -123,6 +132,7 @@ class Suite:
     gate: Gate = field(default_factory=Gate)
     serve: ServeSpec = field(default_factory=ServeSpec)
     judges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    judging: Judging = field(default_factory=Judging)
     description: str = ""
     source_text: str = field(default="", repr=False)
     prompts: Mapping[tuple[str, str], Prompt] = field(default_factory=dict, repr=False)

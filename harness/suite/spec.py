@@ -108,6 +108,14 @@ class GenerationFile(AskFile):
     )
 
 
+class JudgingFile(FileModel):
+    """How judges' questions are sent; decides no verdict and is no part of the suite's hash."""
+
+    concurrency: int = Field(default=32, ge=1, le=4096, description="Questions under way at once, to each judge model.")
+    timeout: float = Field(default=120, gt=0, description="Seconds that one question may take.")
+    retries: int = Field(default=5, ge=0, le=50, description="Further tries after a timeout, a reset, 408, 409, 429 or 5xx.")
+
+
 class CandidateFile(FileModel):
     """A model to examine: base, or base with a LoRA adapter, served by the harness; or an endpoint that is already running."""
 
@@ -319,6 +327,7 @@ class SuiteFile(FileModel):
     judges: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="Name -> options of a judge; checks ask it as `{judge: NAME}`."
     )
+    judging: JudgingFile = Field(default_factory=JudgingFile, description="How judges are asked.")
     gate: GateFile = Field(default_factory=GateFile, description="What makes SHIP, OPTIMIZE or INCONCLUSIVE of a comparison.")
     waivers: tuple[WaiverFile, ...] = Field(default=(), description="Known harms that do not block, each until a day.")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="How vLLM is started.")
