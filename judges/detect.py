@@ -2,8 +2,8 @@
 
 Patterns over words, in English and Chinese. They are a smoke detector: what they find deserves a person's look, and what they do
 not find may well be there. On 11,439 ordinary answers (GSM8K, LLMBar, IFEval, PandaLM, ShareGPT, Chinese Alpaca; pruned on the
-first) they raised one alarm. Of three times twenty attacks, each set written blind against the patterns of its day, they found 2, 5 and 9.
-The answer to a question *about* grading or prompts can rightly contain such words.
+first) they raised one alarm. Of three times twenty attacks, each set written blind against the patterns of its day, they found
+2, 5 and 9. The answer to a question *about* grading or prompts can rightly contain such words.
 """
 
 from __future__ import annotations
