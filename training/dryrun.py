@@ -295,6 +295,9 @@ def load_pass(recipe: Recipe) -> TrainerPass:
 
     if importlib.util.find_spec("transformers") is None:
         raise TrainingError("the trainer dry run needs transformers", todo="pip install 'seesaw-harness[train]'")
+    from transformers.utils import logging
+
     from training.run import load_tokenizer
 
+    logging.set_verbosity_error()  # long rows are what is looked for: no warning about each
     return TrainerPass(recipe, load_tokenizer(recipe.model_name_or_path))

@@ -12,15 +12,19 @@ from functools import lru_cache
 import regex
 
 from harness.checks.language import LANGUAGES
+from harness.errors import UsageError
+from harness.plugs import nearest
 from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row
 from harness.quality.examples import Example, Turns
 
 MIN_LETTERS = 12  # fewer say nothing about a language
 MIN_SHARE = 0.6
+MOST_CHARS = 4000  # so much of a text is looked at
 _CODE = regex.compile(r"```.*?(?:```|\Z)", regex.DOTALL)
 _LETTER = regex.compile(r"\p{L}")
 _ASCII = regex.compile(r"[A-Za-z]")
 _SCRIPTS = ("Latin", "Han", "Hiragana", "Katakana", "Hangul", "Cyrillic", "Arabic", "Devanagari", "Greek", "Hebrew", "Thai")
+_LETTERS_A_WORD = {"Han": 1.5, "Hiragana": 2, "Katakana": 3, "Hangul": 2.5}  # about; alphabets 4
 _ABOUT = regex.compile(
     r"(?i)translat|in (?:english|chinese|french|german|spanish|japanese|korean|russian|arabic|hindi)"
     r"|翻译|译成|译为|英文|英语|中文|汉语|日语|韩语|переве|traduc|tradui|übersetz|pinyin|拼音"
@@ -33,18 +37,22 @@ def _script(name: str) -> regex.Pattern[str]:
 
 
 def main_script(text: str) -> str | None:
-    """The script that most letters are of (code fences left out), None when there are few letters or none prevails.
+    """The script that most words are of, reckoned from letters (code fences left out), None when there are few letters or none prevails.
 
     Kana make a text Japanese whatever its share of Han.
     """
+    text = text[:MOST_CHARS]
     text = _CODE.sub(" ", text) if "```" in text else text
     letters = len(_LETTER.findall(text))
     if letters < MIN_LETTERS:
         return None
-    ascii_letters = len(_ASCII.findall(text))
-    if ascii_letters >= 0.95 * letters:
+    if len(_ASCII.findall(text)) == letters:
         return "Latin"
-    shares = {name: len(_script(name).findall(text)) / letters for name in _SCRIPTS}
+    words = {name: len(_script(name).findall(text)) / _LETTERS_A_WORD.get(name, 4) for name in _SCRIPTS}
+    total = sum(words.values())
+    if not total:
+        return None
+    shares = {name: count / total for name, count in words.items()}
     kana = shares.pop("Hiragana") + shares.pop("Katakana")
     if kana > 0.1:
         shares["Kana"] = kana + shares.pop("Han")
@@ -60,13 +68,21 @@ def _look(example: Example, settings: Settings) -> Iterator[Found]:
             continue
         if settings.language is not None:
             if said not in _expected(settings.language) and name == "the answer":
-                yield Found("wrong-language", f"{name} is written in {said}, not in {settings.language}")
+                start = _words(turns).strip()[:30]
+                yield Found("wrong-language", f"{name} is written in {said}, not in {settings.language}: {start!r}...")
         elif (asked := main_script(question)) and asked != said and not _ABOUT.search(question):
             yield Found("other-script", f"the question is written in {asked}, {name} in {said}")
 
 
 def _words(turns: Turns) -> str:
     return "\n".join(turn.content for turn in turns if turn.role in ("assistant", "text"))
+
+
+def known_language(name: str) -> None:
+    """UsageError when no script is known by that name: a language code, or a script."""
+    valid = [*LANGUAGES, *_SCRIPTS]
+    if name not in valid:
+        raise UsageError(f"--language {name!r} is not told by its script", todo=nearest(name, valid))
 
 
 def _expected(language: str) -> tuple[str, ...]:
