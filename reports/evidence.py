@@ -193,6 +193,11 @@ def _weight(view: CaseView) -> int:
     return total + sum(len(html.escape(text).encode()) for text in texts)
 
 
+def opened(line: CaseLine, ours: Sequence[Item], theirs: Sequence[Item], limits: Limits) -> CaseView:
+    """One case of which all samples are at hand, opened; what the review shows of it."""
+    return _open(line, ours, theirs, limits)
+
+
 def _open(line: CaseLine, ours: Sequence[Item], theirs: Sequence[Item], limits: Limits) -> CaseView:
     mine, other = _telling_pair(line.state, ours, theirs)
     first = mine or other
