@@ -49,14 +49,14 @@ class Trial:
 
 
 class Interview:
-    """Asks one judge's questions. Remembers, for its lifetime, the richest form that the server takes.
+    """Asks one judge's questions. Remembers, for its lifetime, the richest form that the server takes; form: where to begin.
 
     compose(form, strict) -> messages. read(response, form, strict) -> verdict or Unread.
     """
 
-    def __init__(self, settings: Settings, *, logprobs: bool) -> None:
+    def __init__(self, settings: Settings, *, form: str) -> None:
         self._settings = settings
-        self._first = 0 if logprobs else 1
+        self._first = FORMS.index(form)
 
     def request(
         self,

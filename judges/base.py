@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -42,6 +42,10 @@ class AskingOptions(JudgeOptions):
     max_tokens: int = Field(default=512, ge=1, description="Longest verdict in tokens, its reasoning included.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Sample j is asked with seed + j.")
     explain: bool = Field(default=True, description="Whether the judge gives its reasons before its verdict.")
+    form: Literal["auto", "schema", "text"] = Field(
+        default="auto",
+        description="auto: the richest form the server takes. text: a last line at once, for servers that are known to refuse schemas.",
+    )
     question: str | None = Field(
         default=None,
         description="Jinja2 template of the question that the judge sees. Default: what the candidate was asked, or {{ input }}.",

@@ -17,7 +17,7 @@ from harness.errors import DataError
 from harness.model import Candidate, Case, Client, JudgedItem, Judgment, Message, Request, Response
 from judges.asking import Compose, Interview, Schema
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
-from judges.preparing import prepare_asking, settings_of
+from judges.preparing import first_form, prepare_asking, settings_of
 from judges.prompting import compose, texts_of
 from judges.reading import BAD_JSON, CUT, NO_VERDICT, OFF_MENU, Unread, read_object, trouble
 from judges.rubric import MAX_ITEMS, ItemFile
@@ -37,7 +37,7 @@ class Checklist:
         self.spec, self._rubric, self._options = spec, spec.rubric, spec.options
         settings = settings_of(spec, candidates, self._schema_of(self._rubric.file.items))
         self.digest = spec.digest(settings.candidate)
-        self._interview = Interview(settings, logprobs=False)
+        self._interview = Interview(settings, form=first_form(self._options))
 
     def questions(
         self, case: Case, response: Response, *, baseline: Response | None = None, messages: Sequence[Message] | None = None

@@ -17,7 +17,7 @@ from harness.errors import DataError
 from harness.model import Candidate, Case, Client, Judgment, Message, Request, Response
 from judges.asking import Compose, Interview, Trial, tokens
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
-from judges.preparing import prepare_asking, settings_of
+from judges.preparing import first_form, prepare_asking, settings_of
 from judges.prompting import compose, texts_of
 from judges.reading import BAD_JSON, OFF_MENU, Unread, read_line, read_object
 from judges.verdicts import EXPLANATION, flags_of, passes, spread_of, unread, unusable, without_asking
@@ -47,7 +47,7 @@ class Pairwise:
         self.spec, self._rubric, self._options = spec, spec.rubric, spec.options
         settings = settings_of(spec, candidates, self._schema)
         self.digest = spec.digest(settings.candidate)
-        self._interview = Interview(settings, logprobs=False)
+        self._interview = Interview(settings, form=first_form(self._options))
 
     def questions(
         self, case: Case, response: Response, *, baseline: Response | None = None, messages: Sequence[Message] | None = None

@@ -17,7 +17,7 @@ from harness.errors import DataError
 from harness.model import Candidate, Case, Client, Judgment, Message, Request, Response
 from judges.asking import Compose, Interview
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
-from judges.preparing import prepare_asking, settings_of
+from judges.preparing import first_form, prepare_asking, settings_of
 from judges.prompting import compose, texts_of
 from judges.reading import BAD_JSON, OFF_MENU, Unread, expected_score, on_menu, read_line, read_object
 from judges.verdicts import Said, of_trials, unusable, without_asking
@@ -38,8 +38,8 @@ class Pointwise:
         self.spec, self._rubric, self._options = spec, spec.rubric, spec.options
         settings = settings_of(spec, candidates, self._schema)
         self.digest = spec.digest(settings.candidate)
-        digits = self._rubric.menu[-1] <= 9
-        self._interview = Interview(settings, logprobs=self._options.logprobs and digits)
+        expected = self._options.logprobs and self._options.form == "auto" and self._rubric.menu[-1] <= 9  # single digits
+        self._interview = Interview(settings, form="logprob" if expected else first_form(self._options))
 
     def questions(
         self, case: Case, response: Response, *, baseline: Response | None = None, messages: Sequence[Message] | None = None

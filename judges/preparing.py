@@ -122,6 +122,11 @@ def sampling_of(options: AskingOptions) -> Sampling:
     return Sampling(temperature, 1.0, options.max_tokens, options.seed, (), dict(options.extra))
 
 
+def first_form(options: AskingOptions) -> str:
+    """The form that is tried first, expected scores aside."""
+    return "text" if options.form == "text" else "schema"
+
+
 def settings_of(spec: JudgeSpec, candidates: Mapping[str, Candidate], schema: Any) -> Settings:
     assert isinstance(spec.options, AskingOptions)
     return Settings(candidates[spec.model_key], sampling_of(spec.options), schema)

@@ -75,9 +75,9 @@ def on_menu(value: Any, menu: Collection[int]) -> int | None:
     if isinstance(value, str):
         text = value.strip()
         value = int(text) if re.fullmatch(r"-?[0-9]{1,4}", text) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if math.isfinite(value) and value == int(value) and int(value) in menu else None
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value in menu else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,8 @@ def expected_score(tail: Sequence[TokenChoice], menu: Collection[int], key: str 
     total = math.fsum(mass.values())
     if total <= 0:
         return None
-    return Expected(math.fsum(value * p for value, p in mass.items()) / total, max(0.0, 1.0 - total))
+    score = math.fsum(value * p for value, p in mass.items()) / total
+    return Expected(min(max(score, min(menu)), max(menu)), max(0.0, 1.0 - total))
 
 
 def _score_token(tail: Sequence[TokenChoice], key: str) -> TokenChoice | None:

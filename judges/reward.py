@@ -115,10 +115,11 @@ def squash(raw: float, center: float, scale: float) -> float:
 def _output(text: str, index: int) -> float | None:
     try:
         numbers = json.loads(text)
-    except ValueError:
+        found = numbers[index] if isinstance(numbers, list) and index < len(numbers) else None
+        raw = float(found) if isinstance(found, int | float) and not isinstance(found, bool) else math.nan
+    except (ValueError, OverflowError, RecursionError):
         return None
-    found = numbers[index] if isinstance(numbers, list) and index < len(numbers) else None
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found) else None
+    return raw if math.isfinite(raw) else None
 
 
 def _prepare(name: str, options: RewardOptions, setting: Setting) -> tuple[JudgeSpec | None, list[SpecFault]]:
