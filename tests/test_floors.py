@@ -40,6 +40,8 @@ FLOORS = {
     "harness.lineage": 2,
     "harness.labels": 2,
     "harness.sizing": 2,
+    "harness.calibration": 2,
+    "harness.labelfiles": 2,
     "harness.client": 3,
     "harness.replies": 3,
     "harness.serving": 3,

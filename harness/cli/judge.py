@@ -1,0 +1,128 @@
+"""``harness judge``: judges held against people, in lines of at most 80 columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import open_store, store_option
+
+if TYPE_CHECKING:
+    from harness.calibration import LabelledCase
+    from harness.model import Calibration
+
+
+@click.group("judge")
+def command() -> None:
+    """Judges: how far they agree with people."""
+
+
+@command.command("calibrate")
+@click.option("--labels", type=click.Path(path_type=Path), help="File of people's labels: ours, LLMBar's or PandaLM's shape.")
+@click.option(
+    "--judgments",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="File of a judge's verdicts on the same cases; may be given several times. Default: the labels' file.",
+)
+@click.option("--run", "run_id", help="A stored run: its judges' verdicts, and its labels of a review unless --labels is given.")
+@click.option("--judge", "only", help="Only the judge of this name.")
+@click.option("--own", multiple=True, metavar="MAKER", help="A maker of answers that is the judge's own: self-preference.")
+@click.option("--pass-at", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The least score that passes.")
+@click.option("--min-kappa", type=click.FloatRange(-1, 1), help="Exit with 1 unless every kappa's lower end reaches it.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@store_option
+def calibrate_command(
+    labels: Path | None,
+    judgments: tuple[Path, ...],
+    run_id: str | None,
+    only: str | None,
+    own: tuple[str, ...],
+    pass_at: float,
+    min_kappa: float | None,
+    as_json: bool,
+    store_dir: Path,
+) -> None:
+    """Hold judges against people's labels: kappa, agreement, biases, unparsed share, cost - each with its interval.
+
+    Either --labels (and --judgments), or --run: then the result is stored, and gates ask for it by the judge's digest.
+    """
+    from harness.calibration import falls_short
+
+    if run_id is not None:
+        found = _of_run(store_dir, run_id, labels, only, own, pass_at)
+    else:
+        found = _of_files(labels, judgments, only, own, pass_at)
+    short = [] if min_kappa is None else [(one, why) for one in found if (why := falls_short(one, min_kappa))]
+    if as_json:
+        click.echo(json.dumps(as_dict(found, min_kappa), ensure_ascii=False))
+    else:
+        from harness.cli.judge_table import lines
+        from reports.text import label
+
+        for line in lines(found):
+            click.echo(line)
+        for one, why in short:
+            click.echo(f"{label(one.judge)}: {label(why)}", err=True)
+    if short:
+        raise click.exceptions.Exit(1)
+
+
+def as_dict(found: Sequence[Calibration], min_kappa: float | None = None) -> dict[str, Any]:
+    from harness.calibration import falls_short
+    from harness.store.rows import plain
+
+    rows = [plain(one) | ({} if min_kappa is None else {"falls_short": falls_short(one, min_kappa)}) for one in found]
+    return {"calibrations": rows}
+
+
+def _of_files(
+    labels: Path | None, judgments: Sequence[Path], only: str | None, own: Sequence[str], pass_at: float
+) -> list[Calibration]:
+    from harness.errors import UsageError
+    from harness.labelfiles import holds_rulings, judges_of, read_labels, read_rulings
+
+    if labels is None:
+        raise UsageError("neither --labels nor --run is given", todo="Name a file of labels, or a stored run")
+    people = read_labels(labels, pass_at=pass_at)
+    if not judgments and not holds_rulings(labels):
+        raise UsageError("this file holds labels only", where=str(labels), todo="Name the judge's file with --judgments")
+    judges = judges_of(read_rulings(path, people.kind, pass_at=pass_at) for path in judgments or (labels,))
+    chosen = {name: rulings for name, rulings in judges.items() if only in (None, name)}
+    if not chosen:
+        raise UsageError(f"no judge is called {only!r}", todo=f"There are {', '.join(sorted(judges))}")
+    found = [_calibrated(people.judged_by(rulings), people.kind, name, own) for name, rulings in chosen.items()]
+    for one in found:
+        if one.n_labels and one.unparsed.get("not judged") == one.n_labels:
+            raise UsageError(f"{one.judge} judged none of the labelled cases", todo="Both files must name the cases alike")
+    return found
+
+
+def _of_run(
+    store_dir: Path, run_id: str, labels: Path | None, only: str | None, own: Sequence[str], pass_at: float
+) -> list[Calibration]:
+    from harness.cli.judge_stored import judged_cases
+
+    with open_store(store_dir) as store:
+        found = [
+            _calibrated(one.cases, one.kind, one.judge, own, digest=one.digest, capability=one.capability)
+            for one in judged_cases(store, run_id, labels, only=only, pass_at=pass_at)
+        ]
+        for calibration in found:
+            store.save_calibration(calibration)
+    return found
+
+
+def _calibrated(
+    cases: Sequence[LabelledCase], kind: str, judge: str, own: Sequence[str], *, digest: str = "", capability: str = ""
+) -> Calibration:
+    import numpy as np
+
+    from harness.calibration import calibrate
+
+    rng = np.random.default_rng(0)
+    return calibrate(cases, rng, kind=kind, judge=judge, digest=digest, capability=capability, own=own)

@@ -1,0 +1,151 @@
+"""A stored run's judgments beside people's labels -> labelled cases, one sample for each judge and capability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.calibration import LabelledCase, Ruling
+from harness.errors import UsageError
+from harness.labels import looked_at, settle
+from harness.model import Label
+from harness.store.labels import LabelStore
+
+if TYPE_CHECKING:
+    from harness.model import Judgment
+    from harness.store import Store
+    from harness.store.judged import StoredJudgment
+
+_PAGE = 1000
+_NAMED = {"candidate": "1", "baseline": "2", "tie": "tie"}
+
+Place = tuple[str, int]  # case id, sample
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCases:
+    """One judge on one capability ('' all of a file's): what people and the judge said."""
+
+    judge: str
+    digest: str
+    kind: str
+    capability: str
+    cases: tuple[LabelledCase, ...]
+
+
+def judged_cases(store: Store, run_id: str, labels: Path | None, *, only: str | None, pass_at: float) -> Iterator[JudgedCases]:
+    """Every judge of the run on every capability that has labels. UsageError when nothing can be held against people."""
+    run = store.run(run_id)
+    by_judge: dict[tuple[str, str, str], list[StoredJudgment]] = {}
+    for stored in store.judgments(run.id, only):
+        by_judge.setdefault((stored.judgment.judge, stored.judgment.digest, stored.capability), []).append(stored)
+    if not by_judge:
+        who = f"no judge {only!r}" if only else "no judge"
+        raise UsageError(f"run {run.id} has {who}", todo="Name a run of a suite with judges: harness runs")
+    people = _people_of_file(labels, pass_at) if labels is not None else _people_of_run(store, run.id, pass_at)
+    clusters = {(row.case_id, row.sample): row.cluster for row in store.score_rows(run.id)}
+    found = False
+    for (judge, digest, capability), judgments in by_judge.items():
+        kind = "pairwise" if any(j.baseline_run_id for j in judgments) else "pointwise"
+        cases = tuple(_labelled(store, run.id, judgments, people.get(kind, {}), clusters))
+        if cases:
+            found = True
+            yield JudgedCases(judge, digest, kind, capability, cases)
+    if not found:
+        raise UsageError(
+            f"nobody has labelled what the judges of run {run.id} judged",
+            todo=f"Label some cases (harness review {run.id}), or name a file with --labels",
+        )
+
+
+def _people_of_run(store: Store, run_id: str, pass_at: float) -> dict[str, dict[Place, LabelledCase]]:
+    """kind -> (case, sample) -> what people said in reviews, with the chance the case was drawn with."""
+    from harness.labelfiles import said_by
+
+    kept = LabelStore(store)
+    labels = kept.labels(run_id)
+    chances = _chances(kept, run_id, labels)
+    found: dict[str, dict[Place, LabelledCase]] = {"pointwise": {}, "pairwise": {}}
+    for sample, matter in kept.rated(run_id):
+        if people := said_by(matter, "pointwise", pass_at):
+            first = matter.labels[0]
+            chance = chances.get(("rate", first.capability, first.case_id))
+            found["pointwise"][first.case_id, sample] = LabelledCase(f"{first.case_id} {sample}", people, probability=chance)
+    for matter in settle(label for label in labels if label.kind in ("pair", "rank") and label.run_id == run_id):
+        if people := said_by(matter, "pairwise", pass_at):
+            first = matter.labels[0]
+            chance = chances.get((first.kind, first.capability, first.case_id))
+            place = first.case_id, first.sample
+            found["pairwise"].setdefault(place, LabelledCase(f"{place[0]} {place[1]}", people, probability=chance))
+    return found
+
+
+def _chances(kept: LabelStore, run_id: str, labels: Sequence[Label]) -> dict[tuple[str, str, str], float]:
+    """(kind, capability, case) -> the chance of being labelled, by the latest plan that drew it."""
+    found: dict[tuple[str, str, str], float] = {}
+    for plan in kept.plans(run_id):
+        found |= {(plan.kind, capability, case): chance for (capability, case), chance in looked_at(plan, labels).items()}
+    return found
+
+
+def _people_of_file(path: Path, pass_at: float) -> dict[str, dict[Place, LabelledCase]]:
+    from harness.labelfiles import read_labels
+
+    found = read_labels(path, pass_at=pass_at)
+    return {found.kind: {(case.id.partition(" ")[0], -1): case for case in found.cases}}
+
+
+def _labelled(
+    store: Store,
+    run_id: str,
+    judgments: Sequence[StoredJudgment],
+    people: Mapping[Place, LabelledCase],
+    clusters: Mapping[Place, str | None],
+) -> Iterator[LabelledCase]:
+    """People's cases that this judge was to judge. A file's labels (sample -1) are about every sample of their case."""
+    wanted = [(j, case) for j in judgments if (case := people.get((j.case_id, j.sample)) or people.get((j.case_id, -1)))]
+    lengths = _lengths(store, run_id, [j for j, _ in wanted])
+    for stored, case in wanted:
+        place = stored.case_id, stored.sample
+        yield replace(
+            case,
+            id=f"{place[0]} {place[1]}",
+            rulings=_rulings(stored),
+            cluster=clusters.get(place),
+            lengths=lengths.get(place, ()),
+        )
+
+
+def _rulings(stored: StoredJudgment) -> tuple[Ruling, ...]:
+    said: Judgment = stored.judgment
+    tokens, seconds = said.prompt_tokens + said.completion_tokens, stored.asked.seconds
+    spent = (tokens, seconds) if stored.asked.requests else (None, None)
+    if stored.baseline_run_id is None:
+        verdict = None if said.passed is None else "pass" if said.passed else "fail"
+        return (Ruling(verdict, said.value, said.unscored or "", None, *spent),)
+    both = [pair for pair in said.orders if None not in pair] if said.preference is not None else []
+    if not both:
+        return (Ruling(_NAMED.get(said.preference or ""), None, said.unscored or "", None, *spent),)
+    words = [(word, swapped) for pair in both for word, swapped in zip(pair, (False, True), strict=True)]
+    return tuple(
+        Ruling(_NAMED[word or ""], None, "", swapped, *(spent if i == 0 else (None, None)))
+        for i, (word, swapped) in enumerate(words)
+    )
+
+
+def _lengths(store: Store, run_id: str, judgments: Sequence[StoredJudgment]) -> dict[Place, tuple[int, ...]]:
+    """Characters of the answers that were judged: one each, two of a pair."""
+    found: dict[Place, tuple[int, ...]] = {}
+    for start in range(0, len(judgments), _PAGE):
+        page = judgments[start : start + _PAGE]
+        places = [(j.case_id, j.sample) for j in page]
+        ours = store.answers(run_id, places)
+        others = {run: store.answers(run, places) for run in {j.baseline_run_id for j in page} if run}
+        for judged in page:
+            place = judged.case_id, judged.sample
+            sides = [ours, *([others[judged.baseline_run_id]] if judged.baseline_run_id else [])]
+            if all(place in side for side in sides):
+                found[place] = tuple(len(side[place].text) for side in sides)
+    return found
