@@ -1,6 +1,6 @@
 """DuckDB, opened for a moment: settings, migrations, and its errors turned into StoreErrors.
 
-Lean by default: two threads and 64 MB of buffers keep a run small whatever the size of the store. That fails where texts are
+Lean by default: one thread and 32 MB of buffers keep a run small whatever the size of the store. That fails where texts are
 huge: DuckDB works on 2,048 rows at a time and keeps all their texts in memory (100 MB for 50 kB of reasoning each). Then
 NeedsMemory is raised and the caller does the same again with DuckDB's own limit (80 % of the memory). No extension is ever
 fetched.
@@ -21,10 +21,10 @@ from harness.store.migrations import Migration, migrations
 
 Connection = duckdb.DuckDBPyConnection
 
-LEAN = "64MB"
+LEAN = "32MB"
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 2,
+    "threads": 1,
     "preserve_insertion_order": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,

@@ -1,7 +1,9 @@
 """Journal to tables. Runs under the store's lock; every step may be repeated, or be cut short, without harm.
 
-A segment goes in with one transaction, together with how far it was read (table ``folded``), so no line counts twice. DuckDB
-itself takes the JSON apart: one list parameter of lines, some 5 microseconds a line, against 600 for a row of executemany.
+Some batches of a segment go in with one transaction, together with how far it was read (table ``folded``), so no line counts
+twice; not the whole segment, because DuckDB keeps in memory what is not committed. The inner INs are for memory, too: a join is
+built of the lines at hand and not of all that is stored. DuckDB itself takes the JSON apart: one list parameter of lines, some
+5 microseconds a line, against 600 for a row of executemany.
 Which record wins: of several answers to an item a response beats an error and an error a skip, and among equals the latest; of
 several scores by one scorer the latest. A later process's skip because all is decided beats an error: nobody needs that answer.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ _SCORE = """{"case_id":"VARCHAR","sample":"INTEGER","scorer":"VARCHAR","scorer_d
 "passed":"BOOLEAN","unscored":"VARCHAR","explanation":"VARCHAR","components":"VARCHAR"}"""
 
 _DAMAGED = "case_id IS NULL OR sample IS NULL OR key IS NULL"
+_BATCHES = 10  # of lines, in one transaction
 _LARGE = 200_000  # characters
 _KINDS = {
     **{b"p": "plan", b"r": "answer", b"k": "answer", b"s": "score", b"q": "reply", b"j": "judgment"},
@@ -40,9 +44,11 @@ _SHAPES = {"plan": _PLAN, "answer": _ANSWER, "score": _SCORE, "reply": judged.RE
 _STATEMENTS: dict[str, tuple[str, ...]] = {
     "plan": (
         """INSERT INTO cases SELECT case_digest, case_id, capability, vars, reference, metadata
-           FROM incoming ANTI JOIN (SELECT digest AS case_digest FROM cases) USING (case_digest)
+           FROM incoming ANTI JOIN
+             (SELECT digest AS case_digest FROM cases WHERE digest IN (SELECT case_digest FROM incoming)) USING (case_digest)
            WHERE vars IS NOT NULL QUALIFY row_number() OVER (PARTITION BY case_digest ORDER BY n) = 1""",
-        """INSERT INTO requests SELECT key, messages FROM incoming ANTI JOIN (SELECT key FROM requests) USING (key)
+        """INSERT INTO requests SELECT key, messages FROM incoming
+           ANTI JOIN (SELECT key FROM requests WHERE key IN (SELECT key FROM incoming)) USING (key)
            QUALIFY row_number() OVER (PARTITION BY key ORDER BY n) = 1""",
         """DELETE FROM items USING incoming i
            WHERE items.run_id = $run AND items.case_id = i.case_id AND items.sample = i.sample""",
@@ -52,7 +58,7 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
     "answer": (
         """INSERT INTO responses SELECT id, key, $run, text, thinking, finish_reason, prompt_tokens, completion_tokens, ttft_s,
            total_s, attempts, started_at, error, error_message
-           FROM incoming ANTI JOIN (SELECT id FROM responses) USING (id)
+           FROM incoming ANTI JOIN (SELECT id FROM responses WHERE id IN (SELECT id FROM incoming)) USING (id)
            WHERE id IS NOT NULL QUALIFY row_number() OVER (PARTITION BY id ORDER BY n) = 1""",
         """CREATE OR REPLACE TEMP TABLE latest AS SELECT case_id, sample, key, rank, id, cached, reason FROM incoming
            QUALIFY row_number() OVER (PARTITION BY case_id, sample ORDER BY rank DESC, n DESC) = 1""",
@@ -60,7 +66,8 @@ _STATEMENTS: dict[str, tuple[str, ...]] = {
            AND answers.sample = l.sample
            AND (answers.key <> l.key OR l.rank >= answers.rank OR (answers.rank = 1 AND l.reason = 'decided'))""",
         """INSERT INTO answers SELECT $run, case_id, sample, key, rank, id, coalesce(cached, false), reason FROM latest
-           ANTI JOIN (SELECT case_id, sample FROM answers WHERE run_id = $run) USING (case_id, sample)""",
+           ANTI JOIN (SELECT case_id, sample FROM answers WHERE run_id = $run AND case_id IN (SELECT case_id FROM latest))
+             USING (case_id, sample)""",
     ),
     "score": (
         """DELETE FROM scores USING incoming i WHERE scores.run_id = $run AND scores.case_id = i.case_id
@@ -113,11 +120,12 @@ def _fold_segment(connection: Connection, run_id: str, part: journal.Segment, of
     if part.path.stat().st_size <= offset:
         return offset
     end, bad = offset, 0
-    with transaction(connection):
-        for lines, behind in journal.read_batches(part.path, offset):
-            bad += _fold_batch(connection, run_id, lines)
-            end = behind
-        if end > offset:
+    batches = journal.read_batches(part.path, offset)
+    while some := list(islice(batches, _BATCHES)):
+        with transaction(connection):
+            for lines, behind in some:
+                bad += _fold_batch(connection, run_id, lines)
+                end = behind
             connection.execute("DELETE FROM folded WHERE segment = ?", [part.name])
             connection.execute("INSERT INTO folded VALUES (?, ?)", [part.name, end])
     if bad:

@@ -8,6 +8,7 @@ SQL is put together from the constants below only; whatever comes from outside i
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.store.rows import CapabilityMean, Latencies, StoredVerdict, case_fr
 
 PAGE_ROWS = 2_000
 PAGE_BYTES = 16 << 20
+STRETCH_ROWS = 10_000
 
 # One row per planned item with what became of it. An answer or score for another request than the plan's (other rendering) is
 # none. Not a view of the database: then changing it would need a migration.
@@ -37,6 +39,10 @@ LEFT JOIN (SELECT * FROM scores WHERE run_id = $run AND scorer = 'checks') s
     ON a.rank = 2 AND s.case_id = i.case_id AND s.sample = i.sample AND s.key = i.key
 LEFT JOIN (SELECT id, error FROM responses WHERE error IS NOT NULL) p ON p.id = a.response_id
 """
+
+# The same for a stretch of the plan. Whatever looks at all of a run goes by stretches: a join of a hundred thousand items takes
+# more memory than harness.store.database allows, and stretches of it cost no more time.
+STRETCH = STATUS.replace("FROM items WHERE run_id = $run", "FROM items WHERE run_id = $run AND seq BETWEEN $first AND $last")
 
 # Seconds per output token after the first; NULL, which quantiles leave out, where the first token's time was not seen.
 _TPOT = "CASE WHEN p.completion_tokens > 1 AND p.total_s >= p.ttft_s THEN (p.total_s - p.ttft_s) / (p.completion_tokens - 1) END"
@@ -85,16 +91,17 @@ def _record(connection: Connection, row: tuple[Any, ...]) -> RunRecord:
 
 def ledger_of(connection: Connection, run_id: str, capability: str | None = None) -> Ledger:
     """The closed denominator of a run, or of one capability of it."""
-    rows = connection.execute(
-        f"""SELECT status, reason, count(*) FROM ({STATUS}) WHERE $capability IS NULL OR capability = $capability
-            GROUP BY status, reason ORDER BY status, reason""",
-        {"run": run_id, "capability": capability},
-    ).fetchall()
     counts: dict[str, dict[str, int]] = {status.value: {} for status in ItemStatus}
-    for status, reason, count in rows:
-        counts[status][reason or ""] = count
+    for first, last in stretches(connection, run_id):
+        rows = connection.execute(
+            f"""SELECT status, reason, count(*) FROM ({STRETCH}) WHERE $capability IS NULL OR capability = $capability
+                GROUP BY status, reason ORDER BY status, reason""",
+            {"run": run_id, "first": first, "last": last, "capability": capability},
+        ).fetchall()
+        for status, reason, count in rows:
+            counts[status][reason or ""] = counts[status].get(reason or "", 0) + count
     return Ledger(
-        planned=sum(count for _, _, count in rows),
+        planned=sum(sum(reasons.values()) for reasons in counts.values()),
         scored=sum(counts["scored"].values()),
         unscored=counts["unscored"],
         errored=counts["errored"],
@@ -102,20 +109,22 @@ def ledger_of(connection: Connection, run_id: str, capability: str | None = None
     )
 
 
-def score_pages(connection: Connection, run_id: str, rows: int) -> list[tuple[int, int]]:
-    """Ranges of seq (both ends within) that hold at most so many items each."""
-    found = connection.execute(
-        """SELECT min(seq), max(seq) FROM (SELECT seq, (row_number() OVER (ORDER BY seq) - 1) // $rows AS page
-           FROM items WHERE run_id = $run) GROUP BY page ORDER BY page""",
-        {"run": run_id, "rows": rows},
-    )
-    return found.fetchall()
+def stretches(connection: Connection, run_id: str, rows: int | None = None) -> list[tuple[int, int]]:
+    """Ranges of seq (both ends within) that cover a run, of about so many items each; no case is in two of them."""
+    starts = connection.execute(
+        """WITH ends AS (SELECT min(seq) AS first, max(seq) AS last FROM items WHERE run_id = $run)
+           SELECT min(seq), any_value(last) FROM items, ends
+           WHERE run_id = $run AND (sample = 0 OR seq = first) GROUP BY seq // $rows ORDER BY 1""",
+        {"run": run_id, "rows": rows or STRETCH_ROWS},
+    ).fetchall()
+    firsts = [first for first, _ in starts]
+    return list(zip(firsts, [*(first - 1 for first in firsts[1:]), *(last for _, last in starts[:1])], strict=True))
 
 
 def score_rows(connection: Connection, run_id: str, first: int, last: int) -> list[ScoreRow]:
     rows = connection.execute(
-        f"""SELECT case_id, capability, sample, status, value, passed, reason, cluster, split, must_pass FROM ({STATUS})
-            WHERE seq BETWEEN $first AND $last ORDER BY seq""",
+        f"""SELECT case_id, capability, sample, status, value, passed, reason, cluster, split, must_pass FROM ({STRETCH})
+            ORDER BY seq""",
         {"run": run_id, "first": first, "last": last},
     ).fetchall()
     same: dict[str | None, str | None] = {}  # one string for each capability, reason and cluster, not one for each row
@@ -131,32 +140,34 @@ def item_pages(
     connection: Connection, run_id: str, case_ids: Sequence[str] | None, capability: str | None, status: str | None
 ) -> list[list[int]]:
     """The seqs of the items asked for, in pages of at most PAGE_ROWS items and about PAGE_BYTES of text."""
-    rows = connection.execute(
-        f"""SELECT list(seq ORDER BY seq) FROM
-            (SELECT seq, (sum(size) OVER w) // $bytes AS by_size, ((row_number() OVER w) - 1) // $rows AS by_row FROM
-             (SELECT i.seq, coalesce(p.size, 0) + coalesce(q.size, 0) AS size FROM ({STATUS}) i
-              LEFT JOIN (SELECT id, strlen(text) + coalesce(strlen(thinking), 0) AS size FROM responses) p ON p.id = i.response_id
-              LEFT JOIN (SELECT key, strlen(messages) AS size FROM requests) q ON q.key = i.key
-              WHERE ($cases IS NULL OR i.case_id IN (SELECT unnest($cases::VARCHAR[])))
-                AND ($capability IS NULL OR i.capability = $capability) AND ($status IS NULL OR i.status = $status))
-             WINDOW w AS (ORDER BY seq ROWS UNBOUNDED PRECEDING))
-            GROUP BY by_size, by_row ORDER BY min(seq)""",
-        {
-            "run": run_id,
-            "cases": None if case_ids is None else list(case_ids),
-            "capability": capability,
-            "status": status,
-            "bytes": PAGE_BYTES,
-            "rows": PAGE_ROWS,
-        },
-    ).fetchall()
-    return [page for (page,) in rows]
+    wanted = {"cases": None if case_ids is None else list(case_ids), "capability": capability, "status": status}
+    pages: list[list[int]] = []
+    room = 0
+    for first, last in stretches(connection, run_id):
+        rows = connection.execute(
+            f"""WITH i AS MATERIALIZED (SELECT seq, key, response_id FROM ({STRETCH})
+                  WHERE ($cases IS NULL OR case_id IN (SELECT unnest($cases::VARCHAR[])))
+                    AND ($capability IS NULL OR capability = $capability) AND ($status IS NULL OR status = $status))
+                SELECT i.seq, coalesce(p.size, 0) + coalesce(q.size, 0) FROM i
+                LEFT JOIN (SELECT id, strlen(text) + coalesce(strlen(thinking), 0) AS size FROM responses
+                           WHERE id IN (SELECT response_id FROM i)) p ON p.id = i.response_id
+                LEFT JOIN (SELECT key, strlen(messages) AS size FROM requests WHERE key IN (SELECT key FROM i)) q ON q.key = i.key
+                ORDER BY i.seq""",
+            {"run": run_id, "first": first, "last": last, **wanted},
+        ).fetchall()
+        for seq, size in rows:
+            if not pages or len(pages[-1]) >= PAGE_ROWS or size > room:
+                pages.append([])
+                room = PAGE_BYTES
+            pages[-1].append(seq)
+            room -= size
+    return pages
 
 
 def items(connection: Connection, run_id: str, seqs: Sequence[int]) -> list[Item]:
     """These items of a run, whole, in the plan's order. The inner INs keep texts of other items out of the joins' memory."""
     rows = connection.execute(
-        f"""WITH i AS MATERIALIZED (SELECT * FROM ({STATUS}) WHERE seq IN (SELECT unnest($seqs::BIGINT[])))
+        f"""WITH i AS MATERIALIZED (SELECT * FROM ({STRETCH}) WHERE seq IN (SELECT unnest($seqs::BIGINT[])))
             SELECT i.case_id, i.capability, c.vars, c.reference, c.metadata, i.cluster, i.split, i.must_pass, i.source,
             i.sample, i.status, i.reason, q.messages, i.cached, i.rank = 2 AND i.components IS NOT NULL,
             i.value, i.passed, i.unscored, i.explanation, i.components, p.id, {_RESPONSE}
@@ -165,7 +176,7 @@ def items(connection: Connection, run_id: str, seqs: Sequence[int]) -> list[Item
             LEFT JOIN (FROM requests WHERE key IN (SELECT key FROM i)) q ON q.key = i.key
             LEFT JOIN (FROM responses WHERE id IN (SELECT response_id FROM i)) p ON p.id = i.response_id
             ORDER BY i.seq""",
-        {"run": run_id, "seqs": list(seqs)},
+        {"run": run_id, "seqs": list(seqs), "first": min(seqs), "last": max(seqs)},
     ).fetchall()
     return [_item(row) for row in rows]
 
@@ -226,38 +237,71 @@ def done(connection: Connection, run_id: str, scorer_digest: str) -> set[tuple[s
 
 def latencies(connection: Connection, run_id: str) -> Latencies:
     """Exact quantiles (interpolated) over the successful responses of a run."""
-    row = connection.execute(
-        f"""SELECT count(*), count(*) FILTER (i.cached), quantile_cont(p.ttft_s, 0.5), quantile_cont(p.ttft_s, 0.95),
-            quantile_cont(p.total_s, 0.5), quantile_cont(p.total_s, 0.95),
-            coalesce(sum(p.prompt_tokens), 0)::BIGINT, coalesce(sum(p.completion_tokens), 0)::BIGINT,
-            quantile_cont({_TPOT}, 0.5), quantile_cont({_TPOT}, 0.95)
-            FROM (SELECT response_id, cached FROM ({STATUS}) WHERE rank = 2) i
-            JOIN responses p ON p.id = i.response_id""",
-        {"run": run_id},
-    ).fetchone()
-    assert row is not None  # an aggregate without GROUP BY always has a row
-    return Latencies(*row)
+    columns: dict[str, list[Any]] = {}
+    for first, last in stretches(connection, run_id):
+        found = connection.execute(
+            f"""SELECT i.cached, p.ttft_s, p.total_s, coalesce(p.prompt_tokens, 0) AS prompt, {_TPOT} AS tpot_s,
+                coalesce(p.completion_tokens, 0) AS completion
+                FROM (SELECT response_id, cached FROM ({STRETCH}) WHERE rank = 2) i JOIN responses p ON p.id = i.response_id""",
+            {"run": run_id, "first": first, "last": last},
+        ).fetchnumpy()
+        for name, values in found.items():
+            columns.setdefault(name, []).append(values)
+    if not columns:
+        return Latencies(0, 0, None, None, None, None, 0, 0)
+    return Latencies(
+        sum(map(len, columns["cached"])),
+        sum(int(values.sum()) for values in columns["cached"]),
+        *_quantiles(columns["ttft_s"]),
+        *_quantiles(columns["total_s"]),
+        *(sum(int(values.sum()) for values in columns[name]) for name in ("prompt", "completion")),
+        *_quantiles(columns["tpot_s"]),
+    )
+
+
+def _quantiles(parts: Sequence[Any]) -> tuple[float | None, float | None]:
+    """Median and 95th percentile of what is not NULL (masked), interpolated; None where all is."""
+    import numpy as np  # loaded already by whoever fetches arrays, and 15 MB for whoever does not
+
+    values = np.ma.concatenate(parts).compressed()
+    if not len(values):
+        return None, None
+    middle, high = np.quantile(values, [0.5, 0.95])
+    return float(middle), float(high)
 
 
 def capability_means(connection: Connection, ids: Sequence[str]) -> list[CapabilityMean]:
     """The capabilities of these runs, rounded to 12 digits: the order in which threads add up must change no rank."""
-    rows = connection.execute(
-        """SELECT m.*,
-             (SELECT min(c.added_at) FROM candidates c JOIN runs r ON r.candidate_digest = c.digest WHERE r.id = m.run_id)
-           FROM (SELECT run_id, capability, round(avg(mean) FILTER (scored = planned), 12),
-               count(*) FILTER (scored = planned), count(*), md5(string_agg(case_id, ' ' ORDER BY case_id))
-             FROM (SELECT i.run_id, i.capability, i.case_id, count(*) AS planned, count(s.value) AS scored, avg(s.value) AS mean
-               FROM items i
-               LEFT JOIN answers a ON a.run_id = i.run_id AND a.case_id = i.case_id AND a.sample = i.sample AND a.key = i.key
-                 AND a.rank = 2
-               LEFT JOIN scores s ON a.rank = 2 AND s.run_id = i.run_id AND s.case_id = i.case_id AND s.sample = i.sample
-                 AND s.key = i.key AND s.scorer = 'checks'
-               WHERE i.split = 'gate' AND i.run_id IN (SELECT unnest($1::VARCHAR[]))
-               GROUP BY i.run_id, i.capability, i.case_id)
-             GROUP BY run_id, capability) m ORDER BY run_id, capability""",
+    seen = connection.execute(
+        """SELECT r.id, min(c.added_at) FROM runs r JOIN candidates c ON r.candidate_digest = c.digest
+           WHERE r.id IN (SELECT unnest($1::VARCHAR[])) GROUP BY r.id ORDER BY r.id""",
         [list(ids)],
     ).fetchall()
-    return [CapabilityMean(*row) for row in rows]
+    return [mean for run_id, first_seen in seen for mean in _means_of(connection, run_id, first_seen)]
+
+
+def _means_of(connection: Connection, run_id: str, first_seen: float) -> list[CapabilityMean]:
+    """The digest of the cases is the exclusive or of their hashes, which asks for no order and adds up over stretches."""
+    sums: dict[str, list[float]] = {}
+    counts: dict[str, tuple[int, int, int]] = {}
+    for first, last in stretches(connection, run_id):
+        rows = connection.execute(
+            f"""SELECT capability, sum(mean) FILTER (scored = planned), count(*) FILTER (scored = planned), count(*),
+                  bit_xor(hash(case_id))
+                FROM (SELECT capability, case_id, count(*) AS planned, count(value) AS scored, avg(value) AS mean
+                      FROM ({STRETCH}) WHERE split = 'gate' GROUP BY capability, case_id)
+                GROUP BY capability""",
+            {"run": run_id, "first": first, "last": last},
+        ).fetchall()
+        for name, total, scored, planned, cases in rows:
+            sums.setdefault(name, []).append(total or 0.0)
+            n_scored, n_planned, digest = counts.get(name, (0, 0, 0))
+            counts[name] = (n_scored + scored, n_planned + planned, digest ^ cases)
+    found = []
+    for name, (scored, planned, digest) in sorted(counts.items()):
+        mean = round(math.fsum(sums[name]) / scored, 12) if scored else None
+        found.append(CapabilityMean(run_id, name, mean, scored, planned, f"{digest:016x}", first_seen))
+    return found
 
 
 def case_metadata(connection: Connection, run_id: str) -> list[tuple[str, str, str]]:

@@ -42,7 +42,6 @@ from harness.store.writer import RunWriter
 T = TypeVar("T")
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_SCORE_PAGE = 20_000
 _JUDGMENT_PAGE = 2_000
 
 
@@ -191,7 +190,7 @@ class Store:
 
     def score_rows(self, run_id: str) -> Iterator[ScoreRow]:
         """Every planned item in its light form, in the plan's order."""
-        for first, last in self._with(lambda connection: queries.score_pages(connection, run_id, _SCORE_PAGE)):
+        for first, last in self._with(lambda connection: queries.stretches(connection, run_id)):
             yield from self._with(functools.partial(queries.score_rows, run_id=run_id, first=first, last=last), fold=False)
 
     def ledger(self, run_id: str, capability: str | None = None) -> Ledger:
@@ -225,7 +224,7 @@ class Store:
 
     def judgments(self, run_id: str, judge: str | None = None) -> Iterator[StoredJudgment]:
         """What judges (or one of them) said of a run's answers, in the plan's order; memory stays flat."""
-        for first, last in self._with(lambda connection: queries.score_pages(connection, run_id, _JUDGMENT_PAGE)):
+        for first, last in self._with(lambda connection: queries.stretches(connection, run_id, _JUDGMENT_PAGE)):
             page = functools.partial(judged.judgments, run_id=run_id, judge=judge, first=first, last=last)
             yield from self._with(page, fold=False)
 

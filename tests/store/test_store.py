@@ -161,7 +161,7 @@ def test_an_answer_to_another_rendering_does_not_count(store: Store) -> None:
 def test_cases_and_pages_in_the_plans_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.store.queries.PAGE_ROWS", 7)
     monkeypatch.setattr("harness.store.queries.PAGE_BYTES", 300)
-    monkeypatch.setattr("harness.store.store._SCORE_PAGE", 8)
+    monkeypatch.setattr("harness.store.queries.STRETCH_ROWS", 8)
     requests = [make_request(n, capability="ab"[n % 2]) for n in range(29, -1, -1)]
     answer_all(store, "run1", requests)
     ids = [request.case.id for request in requests]
@@ -338,3 +338,17 @@ def test_nouns_survive_their_plain_form() -> None:
     record = make_record(candidate=dataclasses.replace(CANDIDATE, adapter="a"), ledger=Ledger(2, 1, {"x": 1}))
     assert noun(type(record), plain(record)) == record
     assert noun(Gate, {"alpha": 1, "of a later version": 3}) == Gate(alpha=1.0)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 1000])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_stretches_change_no_number(store: Store, monkeypatch: pytest.MonkeyPatch, rows: int, samples: int) -> None:
+    """What is read stretch by stretch is what is read at once, and no case falls apart between two stretches."""
+    requests = [make_request(n, capability="ab"[n % 2], sample=j) for n in range(12) for j in range(samples)]
+    answer_all(store, "run1", requests)
+    whole = store.ledger("run1"), store.latencies("run1"), store.capability_means(["run1"]), list(store.items("run1"))
+    monkeypatch.setattr("harness.store.queries.STRETCH_ROWS", rows)
+    assert (store.ledger("run1"), store.latencies("run1"), store.capability_means(["run1"]), list(store.items("run1"))) == whole
+    assert whole[0].planned == len(requests) == sum(mean.n_planned for mean in whole[2]) * samples
+    assert whole[1].n == len(requests)
+    assert [mean.n_scored for mean in whole[2]] == [6, 6]
