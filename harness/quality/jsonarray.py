@@ -111,19 +111,20 @@ def _elements(rest: _Text) -> Rows:
 def _end(rest: _Text) -> int | None:
     """Where the element that starts here ends, or None when nothing closes it."""
     while True:
-        depth = 0
+        inside: list[str] = []  # the brackets that are due to close
         for match in _PIECE.finditer(rest.text, rest.at):
             piece = match.group()
             if piece in "[{":
-                depth += 1
-            elif piece in "]}" and depth:
-                depth -= 1
-                if not depth:
+                inside.append("]" if piece == "[" else "}")
+            elif piece in "]}" and inside:
+                if inside.pop() != piece:
+                    return None
+                if not inside:
                     return match.end()
-            elif not depth and piece in ",]}":
+            elif not inside and piece in ",]}":
                 return match.start() if match.start() > rest.at else match.end()
-            elif piece == '"' and match.end() == len(rest.text):
-                break  # a string that the chunk cuts
+            elif piece == '"' and "\n" not in rest.text[match.end() :]:
+                break  # a string that the chunk cuts (one with a line break in it is broken)
         if len(rest.text) - rest.at > _MOST:
             return None
         if not rest.more():

@@ -37,7 +37,8 @@ def _script(name: str) -> regex.Pattern[str]:
 
 
 def main_script(text: str) -> str | None:
-    """The script that most words are of, reckoned from letters (code fences left out), None when there are few letters or none prevails.
+    """The script most words are of, reckoned from letters outside code; None when there are few letters or none prevails.
+
 
     Kana make a text Japanese whatever its share of Han.
     """

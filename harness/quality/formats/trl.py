@@ -30,9 +30,9 @@ def _read(row: Row, layout: Layout) -> Example:
     row = {renamed.get(key, key): value for key, value in row.items()} if layout.columns else row
     present = {key for key in row if row[key] is not None}
     kind, keys = next((shape for shape in _SHAPES if present.issuperset(shape[1])), (None, ()))
+    if {"prompt", "completions", "labels"} <= present:
+        raise Unfit("stepwise", "stepwise supervision (completions, labels) is not read")
     if kind is None:
-        if {"prompt", "completions", "labels"} <= present:
-            raise Unfit("stepwise", "stepwise supervision (completions, labels) is not read")
         raise Unfit("shape", f"no trl shape has the keys {', '.join(map(repr, row)) or '(none)'}", "name --columns or --from")
     if kind is Kind.TEXT:
         parts: dict[str, Any] = {"messages": (Turn(TEXT_ROLE, text_of(row, "text")),)}
