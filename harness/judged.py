@@ -18,6 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 from harness.checks import CheckScorer
 from harness.checks import Outcome as Said
+from harness.errors import ServeError
 from harness.model import Case, Client, Judgment, Message, Request, Response, Score, digest_of
 from harness.store import Asked, RunWriter, Store
 
@@ -86,19 +87,21 @@ def _fail(future: asyncio.Future[V], error: Exception) -> None:
 class Desk:
     """Where judges' questions go, for as long as a command runs: the stored reply, or the model.
 
-    clients: by the digest of the judge model. alive: called after a request that could not even connect; raises when the server
-    is gone, since then nothing can be judged. sent: requests really made, by the digest of the model. over: it is gone.
+    clients: by the digest of the judge model. require: called before the first request to a model and after one that could not
+    even connect; raises when the server is not there, since then nothing can be judged. sent: requests really made, by the digest
+    of the model. over: a server is gone.
     """
 
     store: Store
     clients: Mapping[str, Client]
-    alive: Callable[[Request], Awaitable[None]]
+    require: Callable[[Request], Awaitable[None]]
     known: set[str] = field(default_factory=set)
     sent: dict[str, int] = field(default_factory=dict)
     recent: OrderedDict[str, Response] = field(default_factory=OrderedDict)
     flying: dict[str, asyncio.Future[Response]] = field(default_factory=dict)
     stored: Batched[str, Response] | None = None
     over: bool = False
+    ready: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def learn(self, models: Sequence[str]) -> None:
         """Read which questions to these models the store has replies to. Called once, before anything is asked."""
@@ -128,11 +131,12 @@ class Desk:
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self.flying[key] = future
         try:
-            reply = await self.clients[request.candidate.digest].ask(request)
+            client = await self._client(request)
+            reply = await client.ask(request)
             if self.over:  # the run has ended under a judge that asks several questions at once: be quiet
                 raise asyncio.CancelledError
             tab.sent += 1
-            self.sent[request.candidate.digest] = self.sent.get(request.candidate.digest, 0) + 1
+            self.sent[request.candidate.digest] += 1
             tab.writer.add_reply(tab.about, request, reply)
             if reply.error == "connection":
                 await self._require(request)
@@ -148,9 +152,21 @@ class Desk:
             if self.flying.get(key) is future:
                 del self.flying[key]
 
+    async def _client(self, request: Request) -> Client:
+        digest = request.candidate.digest
+        if digest not in self.clients:
+            what = f"the judge model {request.candidate.model!r} is not served, and a question to it has no stored reply"
+            raise ServeError(what, todo="Run the same command again")
+        if digest not in self.sent:
+            async with self.ready.setdefault(digest, asyncio.Lock()):
+                if digest not in self.sent:
+                    await self._require(request)
+                    self.sent[digest] = 0
+        return self.clients[digest]
+
     async def _require(self, request: Request) -> None:
         try:
-            await self.alive(request)
+            await self.require(request)
         except Exception:
             self.over = True
             raise

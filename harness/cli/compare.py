@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import open_store, store_option
+from harness.cli.options import load_suite, open_store, store_option
 
 _path = click.Path(path_type=Path)
 
@@ -71,7 +71,6 @@ def _compare_runs(
     candidate: str, baseline: str, suite_path: Path | None, as_json: bool, files: dict[str, Path], store_dir: Path
 ) -> int:
     from harness.cli import judging, outputs, verdicts
-    from harness.suite import load_suite
     from reports.terminal import show
 
     with open_store(store_dir) as store:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from harness.checks import SpecFault
     from harness.store import Store
+    from harness.suite import Capability, Suite
+    from harness.suite.spec import SuiteFile
 
 Command = Callable[..., Any]
 
@@ -37,3 +40,18 @@ def open_store(path: Path, *, create: bool = False) -> Store:
 def today() -> date:
     """The day in UTC: what waivers are held against. The only place that asks the clock for it."""
     return datetime.now(UTC).date()
+
+
+def load_suite(path: Path) -> Suite:
+    """A suite with all its faults told, those of its judges included; judges are imported only for a suite that has some."""
+    from harness.suite import load_suite as load
+
+    return load(path, judges=_judge_faults)
+
+
+def _judge_faults(spec: SuiteFile, capabilities: Mapping[str, Capability], root: Path) -> Iterable[SpecFault]:
+    if not spec.judges:
+        return ()
+    from harness.cli.jury import faults
+
+    return faults(spec, capabilities, root)

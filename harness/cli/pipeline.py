@@ -9,24 +9,24 @@ import platform
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
 from harness import __version__
-from harness.checks import CheckScorer, compile_checks
+from harness.cli import scoring
 from harness.cli.options import today
 from harness.cli.power import card
 from harness.cli.progress import watcher
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
 from harness.model import Candidate, Request, Response, RunRecord, ScoreRow, Split
-from harness.runner import OpenRun, Plan, check_plan, execute, open_run, scorers_digest
+from harness.runner import OpenRun, Plan, check_plan, execute, open_run
 from harness.serving.fleet import Fleet, serve_candidates
 from harness.serving.identity import DigestCache, identify
 from harness.serving.vllm import ServeOptions
@@ -71,7 +71,7 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
     promoted = _promoted(store, suite) if base_name == PROMOTED else None
     asked = [*([base_name] if base_name and base_name != PROMOTED else []), *[n for n in names if n != base_name]]
     cache = DigestCache(store.path / "digests.json")
-    candidates = {name: _identify(suite, name, cache) for name in asked}
+    candidates = {name: identify_candidate(suite, name, cache) for name in asked}
     nonce = uuid.uuid4().hex[:8] if ask.fresh else ""
     plans = {
         name: Plan(suite, candidate, ask.limit, ask.capabilities, ask.split, nonce if name in names else "")
@@ -85,9 +85,18 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
     if suite.gate.sequential and (promoted or base_name in plans):
         runs = _until_done(_execute_pairs(suite, plans, store, promoted or str(base_name)))
     else:
-        runs = _until_done(_execute_all(suite, plans, store))
+        baseline_id = promoted.id if promoted else plans[base_name].run_id if base_name in plans else None
+        runs = _until_done(_execute_all(suite, plans, store, baseline_id))
     baseline = promoted or (runs.get(base_name) if base_name else None)
     return [Finished(runs[name], _another(baseline, runs[name])) for name in names]
+
+
+def run_plans(suite: Suite, plans: Mapping[str, Plan], store: Store) -> dict[str, RunRecord]:
+    """Bring these plans to their ends, name -> run; a plan's candidate is one of the suite's by its name."""
+    for plan in plans.values():
+        check_plan(plan)
+    _refuse_twins(suite, plans)
+    return _until_done(_execute_all(suite, plans, store, None, power=False))
 
 
 def _another(baseline: RunRecord | None, run: RunRecord) -> RunRecord | None:
@@ -114,14 +123,14 @@ def _refuse_twins(suite: Suite, plans: Mapping[str, Plan]) -> None:
 def _run_twice(ask: Ask, store: Store) -> Finished:
     """A/A: the baseline, and the baseline again with other seeds and in another order, whatever the gate asks in sequence."""
     suite, name = ask.suite, _baseline_alone(ask, store)
-    candidate = _identify(suite, name, DigestCache(store.path / "digests.json"))
+    candidate = identify_candidate(suite, name, DigestCache(store.path / "digests.json"))
     nonce = "aa" + (uuid.uuid4().hex[:8] if ask.fresh else "")
     once = Plan(suite, candidate, ask.limit, ask.capabilities, ask.split)
     again = replace(once, nonce=nonce, seed_offset=AA_SEEDS)
     check_plan(once)
     if ask.resume:
         _check_resumable(store, [again])
-    runs = _until_done(_execute_all(suite, {name: once, f"{name} again": again}, store))
+    runs = _until_done(_execute_all(suite, {name: once, f"{name} again": again}, store, once.run_id))
     return Finished(runs[f"{name} again"], runs[name])
 
 
@@ -158,7 +167,8 @@ def _promoted(store: Store, suite: Suite) -> RunRecord | None:
     return found
 
 
-def _identify(suite: Suite, name: str, cache: DigestCache) -> Candidate:
+def identify_candidate(suite: Suite, name: str, cache: DigestCache) -> Candidate:
+    """Who one of the suite's candidates is; errors name the suite and the candidate."""
     spec = suite.candidates[name]
     try:
         return identify(
@@ -200,31 +210,49 @@ def _until_done(work: Coroutine[Any, Any, dict[str, RunRecord]]) -> dict[str, Ru
         raise KeyboardInterrupt from None
 
 
-async def _execute_all(suite: Suite, plans: Mapping[str, Plan], store: Store) -> dict[str, RunRecord]:
-    """All runs, one after the other; servers only start when something really has to be asked."""
-    scorers = {name: _scorer(suite, name) for name in suite.capabilities}
+async def _execute_all(
+    suite: Suite, plans: Mapping[str, Plan], store: Store, baseline_id: str | None, *, power: bool = True
+) -> dict[str, RunRecord]:
+    """All runs, one after the other; servers only start when something really has to be asked.
+
+    baseline_id: the run that pairwise judges compare with; when it is one of these, it is the first.
+    """
+    prepared = scoring.prepare(suite, store)
     to_ask = {name: missing for name, plan in plans.items() if (missing := _missing(store, plan))}
     _say_plan(plans, to_ask)
-    _say_power(store, [plans[name] for name in to_ask])
+    if power:
+        _say_power(store, [plans[name] for name in to_ask])
     runs = {}
     needed = {plans[name].candidate.name: plans[name].candidate for name in to_ask}  # A/A: two plans of one candidate
-    async with serve_candidates(list(needed.values()), options=_options(suite), log_dir=store.logs, say=_say) as fleet:
+    served = [*needed.values(), *await scoring.judge_models(prepared, store, plans, to_ask, baseline_id)]
+    async with (
+        serve_candidates(_once(served), options=_options(suite), log_dir=store.logs, say=_say) as fleet,
+        scoring.at_work(prepared, store, fleet) as judges,
+    ):
         for candidate in needed.values():
             await _require_endpoint(suite, candidate)
         for name, plan in plans.items():
+            scores = judges.of(store, plan, baseline_id)
             async with _client(suite, plan, fleet, name in to_ask) as client:
                 runs[name] = await execute(
                     plan,
                     client,
-                    scorers,
+                    scores.scorers,
                     store,
                     watcher=watcher(),
-                    provenance=provenance(suite, scorers),
+                    provenance=provenance(suite, judges.digest),
                     concurrency=suite.generation.concurrency,
+                    scoring=scores.at_once,
                     health=fleet.check if fleet.servers else None,
                     server_figures=lambda name=plan.candidate.name: _figures(fleet, name),  # type: ignore[misc]
+                    afterwards=scores.afterwards,
                 )
     return runs
+
+
+def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """A candidate that judges others, too, is served once."""
+    return list({candidate.name: candidate for candidate in candidates}.values())
 
 
 async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, base: RunRecord | str) -> dict[str, RunRecord]:
@@ -232,7 +260,7 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
 
     Pairs that were decided before are left alone, so that nothing is served for them.
     """
-    scorers = {name: _scorer(suite, name) for name in suite.capabilities}
+    prepared = scoring.prepare(suite, store)
     runs = {name: record for name, plan in plans.items() if (record := _finished(store, plan))}
     pending = [name for name in plans if name not in runs and name != base]
     if isinstance(base, str) and base not in runs:
@@ -241,15 +269,19 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
     for name, plan in plans.items():
         _say(f"{name}: " + (f"at most {plan.size:,} requests, until it is decided" if name in asked else "decided before"))
     _say_power(store, [plans[name] for name in asked])
-    options = _options(suite)
-    async with serve_candidates([plans[n].candidate for n in asked], options=options, log_dir=store.logs, say=_say) as fleet:
+    pairs = {name: plans[name] for name in asked}
+    served = [*(plan.candidate for plan in pairs.values()), *await scoring.judge_models(prepared, store, pairs, asked, None)]
+    async with (
+        serve_candidates(_once(served), options=_options(suite), log_dir=store.logs, say=_say) as fleet,
+        scoring.at_work(prepared, store, fleet) as judges,
+    ):
         for name in asked:
             await _require_endpoint(suite, plans[name].candidate)
         for name in pending:
             async with contextlib.AsyncExitStack() as stack:
                 opened = {}
                 for one in dict.fromkeys([base, name] if isinstance(base, str) else [name]):
-                    opened[one] = await stack.enter_async_context(_opened(suite, plans[one], store, scorers, fleet))
+                    opened[one] = await stack.enter_async_context(_opened(suite, plans[one], store, judges, fleet))
                 await _ask_pair(store, opened, name, base)
             runs |= {one: store.run(plans[one].run_id) for one in opened}
     return runs
@@ -284,43 +316,34 @@ def _stored_rows(store: Store, base: RunRecord, plan: Plan) -> list[ScoreRow]:
 
 
 def _finished(store: Store, plan: Plan) -> RunRecord | None:
-    """The run of this plan when nothing is left to ask of it: ended, and without requests that failed."""
+    """The run of this plan when nothing is left to ask of it: ended, and without requests that failed, judges' included."""
     known = {record.id: record for record in store.runs(plan.suite.name)}
     record = known.get(plan.run_id)
-    return record if record and record.status in ("complete", "partial") and not record.ledger.n_errored else None
+    if record is None or record.status not in ("complete", "partial") or record.ledger.n_errored:
+        return None
+    return None if record.ledger.unscored.get("judge-error") else record
 
 
 @contextlib.asynccontextmanager
-async def _opened(
-    suite: Suite, plan: Plan, store: Store, scorers: Mapping[str, CheckScorer], fleet: Fleet
-) -> AsyncIterator[OpenRun]:
-    name = plan.candidate.name
+async def _opened(suite: Suite, plan: Plan, store: Store, judges: scoring.Scoring, fleet: Fleet) -> AsyncIterator[OpenRun]:
+    name, scores = plan.candidate.name, judges.of(store, plan, None)
     async with (
         _client(suite, plan, fleet, asked=True) as client,
         open_run(
             plan,
             client,
-            scorers,
+            scores.scorers,
             store,
             watcher=watcher(),
-            provenance=provenance(suite, scorers),
+            provenance=provenance(suite, judges.digest),
             concurrency=suite.generation.concurrency,
+            scoring=scores.at_once,
             health=fleet.check if fleet.servers else None,
             server_figures=lambda: _figures(fleet, name),
+            afterwards=scores.afterwards,
         ) as run,
     ):
         yield run
-
-
-def _scorer(suite: Suite, name: str) -> CheckScorer:
-    c = suite.capabilities[name]
-    return compile_checks(
-        c.checks,
-        score=cast(Any, c.score),  # the suite's models allow only what compile_checks takes
-        on_truncated=cast(Any, c.on_truncated),
-        on_empty=cast(Any, c.on_empty),
-        root=suite.root,
-    )
 
 
 def _missing(store: Store, plan: Plan) -> int:
@@ -412,14 +435,17 @@ async def _figures(fleet: Fleet, name: str) -> dict[str, Any]:
     return {}
 
 
-def provenance(suite: Suite, scorers: Mapping[str, CheckScorer]) -> dict[str, Any]:
-    """What a reader needs to repeat the run: versions, command, settings. Nothing secret, nothing of the environment."""
+def provenance(suite: Suite, checks: str) -> dict[str, Any]:
+    """What a reader needs to repeat the run: versions, command, settings. Nothing secret, nothing of the environment.
+
+    checks: digest of all that scores.
+    """
     versions = {"harness": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
             versions[library] = version(library)
     return {
-        "checks": scorers_digest(scorers),
+        "checks": checks,
         "command": _command(suite),
         "versions": versions,
         "sampling": suite.sampling.as_dict(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import open_store, store_option
+from harness.cli.options import load_suite, open_store, store_option
 
 if TYPE_CHECKING:
     from harness.cli.pipeline import Finished
@@ -88,7 +88,6 @@ def _run(
     from harness.cli import pipeline
     from harness.errors import UsageError
     from harness.model import Split
-    from harness.suite import load_suite
 
     suite = load_suite(path)
     if expect_hash and not (len(expect_hash) >= 8 and suite.hash.startswith(expect_hash)):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import open_store, store_option
+from harness.cli.options import load_suite, open_store, store_option
 
 
 @click.command("validate")
@@ -22,7 +22,7 @@ def command(suite: Path | None, schema: bool, power: bool, store_dir: Path) -> N
     """
     from harness.cli.options import today
     from harness.errors import UsageError
-    from harness.suite import json_schema, load_suite
+    from harness.suite import json_schema
     from harness.waivers import in_words, subject
 
     if schema:

@@ -201,6 +201,10 @@ class Store:
         """Those of these request keys that need not be asked again. Ask in batches of a thousand or so."""
         return self._with(lambda connection: queries.answered_keys(connection, keys))
 
+    def responses(self, keys: Sequence[str]) -> dict[str, Response]:
+        """The latest successful response to each of these request keys, of whatever run. Ask in batches of a thousand or so."""
+        return self._with(lambda connection: queries.cached_responses(connection, keys))
+
     def latencies(self, run_id: str) -> Latencies:
         """Timings and tokens of a run's successful responses."""
         return self._with(lambda connection: queries.latencies(connection, run_id))
