@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from reports.choice import CombinationView
 from reports.nouns import CapabilityView, EvidenceView, SeesawView, TrackView
 from reports.text import signed
 
@@ -47,6 +48,15 @@ def forest_scale(rows: Sequence[CapabilityView]) -> Scale:
         values += [v for v in (row.delta, row.low, row.high) if v is not None]
         values += [-row.margin] if row.margin else []
     return _rounded(min(values), max(values))
+
+
+def score_scale(rows: Sequence[CombinationView]) -> Scale:
+    """Scores from the lowest bound or goal to the highest, within 0 and 1, with round ticks inside."""
+    low, high = min(min(row.low, row.goal) for row in rows), max(max(row.high, row.goal) for row in rows)
+    found = _rounded(low, high)
+    half = (found.high - found.low) / (len(found.ticks) - 1) / 2
+    ticks = tuple(found.low + half * i for i in range(2 * len(found.ticks) - 1))
+    return Scale(max(found.low, -0.02), min(found.high, 1.02), tuple(t for t in ticks if -1e-9 <= t <= 1.0 + 1e-9))
 
 
 def seesaw_scale(view: SeesawView) -> Scale:
@@ -89,15 +99,31 @@ def forest(row: CapabilityView, scale: Scale) -> Markup:
     return _svg("".join(parts), 30, name, "forest")
 
 
-def _point(row: CapabilityView, x: str) -> str:
+def score(row: CombinationView, scale: Scale) -> Markup:
+    """The dashed goal line with what falls short of it shaded, the interval with its ends, the point."""
+    goal, a, b = scale.at(row.goal), scale.at(row.low), scale.at(row.high)
+    parts = [
+        f'<rect class="beyond" x="0" y="0" width="{goal}" height="30"/>',
+        f'<line class="margin" x1="{goal}" x2="{goal}" y1="0" y2="30"/>',
+        f'<g class="range {row.tone}"><line x1="{a}" x2="{b}" y1="15" y2="15"/>',
+        f'<line x1="{a}" x2="{a}" y1="10" y2="20"/><line x1="{b}" x2="{b}" y1="10" y2="20"/></g>',
+    ]
+    if row.mean is not None:
+        parts.append(_point(row, scale.at(row.mean)))
+    return _svg("".join(parts), 30, f"{row.name}: {row.mean_shown} {row.bounds_shown}, {row.reach}", "forest")
+
+
+def _point(row: CapabilityView | CombinationView, x: str) -> str:
     shape, fill = _SHAPES.get(row.mark, _SHAPES["?"])
     return f'<svg x="{x}" y="15" overflow="visible"><g class="point {row.tone} {fill}">{shape}</g></svg>'
 
 
-def axis(scale: Scale) -> Markup:
-    """Tick labels in percentage points."""
+def axis(scale: Scale, *, signs: bool = True) -> Markup:
+    """Tick labels in percentage points; signs: of differences, which scores do not have."""
     digits = 0 if all(abs(100 * t - round(100 * t)) < 1e-9 for t in scale.ticks) else 1
-    inner = [f'<text x="{scale.at(t)}" y="12">{signed(100 * t, digits)}</text>' for t in scale.ticks[1:-1] or scale.ticks]
+    ticks = scale.ticks[1:-1] or scale.ticks
+    named = [(t, signed(100 * t, digits) if signs else f"{100 * t:.{digits}f}") for t in ticks]
+    inner = [f'<text x="{scale.at(t)}" y="12">{name}</text>' for t, name in named]
     return _svg("".join(inner), 16, "", "axis")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -30,12 +31,18 @@ class _Section:
 
 def render(view: ReportView) -> str:
     """The whole page. Sections that render to nothing are left out, from the page and from its navigation."""
+    shorts = {name: name.removesuffix(".html.j2")[3:] for name in section_names()}
+    sections = [(short, short.replace("_", " ").capitalize(), name) for name, short in shorts.items()]
+    return page(view.title, sections, view=view, charts=charts)
+
+
+def page(title: str, sections: Iterable[tuple[str, str, str]], **context: object) -> str:
+    """A page of (id, name, template) sections, each template rendered with the context; empty ones are left out."""
     env = _environment()
     style, script = _read("style.css"), _read("page.js")
-    page = env.get_template("page.html.j2")
-    return page.render(
-        view=view,
-        sections=_sections(env, view),
+    return env.get_template("page.html.j2").render(
+        title=title,
+        sections=_sections(env, sections, context),
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704
         policy=_policy(style, script),
@@ -48,13 +55,12 @@ def section_names() -> list[str]:
     return sorted(name for name in names if name[:2].isdigit() and name.endswith(".html.j2"))
 
 
-def _sections(env: Environment, view: ReportView) -> list[_Section]:
+def _sections(env: Environment, sections: Iterable[tuple[str, str, str]], context: Mapping[str, object]) -> list[_Section]:
     found = []
-    for name in section_names():
-        text = env.get_template(name).render(view=view, charts=charts).strip()
+    for short, name, template in sections:
+        text = env.get_template(template).render(**context).strip()
         if text:
-            short = name.removesuffix(".html.j2")[3:]
-            found.append(_Section(short, short.replace("_", " ").capitalize(), Markup(text)))  # noqa: S704 - rendered with autoescape
+            found.append(_Section(short, name, Markup(text)))  # noqa: S704 - rendered with autoescape
     return found
 
 

@@ -38,6 +38,7 @@ FLOORS = {
     "harness.health": 2,
     "harness.slices": 2,
     "harness.lineage": 2,
+    "harness.choice": 2,
     "harness.labels": 2,
     "harness.sizing": 2,
     "harness.calibration": 2,

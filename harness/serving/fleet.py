@@ -43,7 +43,8 @@ async def serve_candidates(
     servers: dict[str, Server] = {}
     async with AsyncExitStack() as stack:
         for number, (base, members) in enumerate(bases.items()):
-            names = [member.model for member in members if member.adapter is None] or [_spare_name(members)]
+            plain = dict.fromkeys(member.model for member in members if member.adapter is None)  # two may differ in prompt alone
+            names = list(plain) or [_spare_name(members)]
             adapters = {member.model: Path(member.adapter) for member in members if member.adapter is not None}
             log = log_dir / f"vllm-{number}-{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(base).name)[:60]}.log"
             server = await stack.enter_async_context(

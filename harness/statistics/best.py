@@ -149,26 +149,41 @@ class _Pairs:
     level: float
     labels: NDArray[np.int64] | None
     min_clusters: int
-    known: dict[tuple[int, int], float] = field(default_factory=dict)
+    known: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
 
     def low(self, i: int, j: int) -> float:
-        """Lower bound, with i's missing scores 0 and j's 1."""
         if (i, j) not in self.known:
-            a, b = np.nan_to_num(self.table[i], nan=0.0), np.nan_to_num(self.table[j], nan=1.0)
-            self.known[i, j], high = self._bounds(a, b)
-            if not np.isnan(self.table[[i, j]]).any():
-                self.known[j, i] = -high
-        return self.known[i, j]
+            low, high = _difference(self.table[i], self.table[j], self.level, self.labels, self.min_clusters)
+            self.known[i, j], self.known[j, i] = (low, high), (-high, -low)
+        return self.known[i, j][0]
 
     def high(self, i: int, j: int) -> float:
         return -self.low(j, i)
 
-    def _bounds(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-        """As compare_paired has them; without its p-values, which take longer than the bounds, where scores are 0/1."""
-        if self.labels is None and a.size > 1 and all(bool(np.all((side == 0.0) | (side == 1.0))) for side in (a, b)):
-            return binary_bounds(int((a > b).sum()), int((a < b).sum()), a.size, self.level)[:2]
-        found = compare_paired(a, b, margin=_MARGIN, alpha=self.level, clusters=self.labels, min_clusters=self.min_clusters)
+
+def difference(
+    first: ArrayLike, second: ArrayLike, level: float, *, clusters: Labels = None, min_clusters: int = MIN_CLUSTERS
+) -> tuple[float, float]:
+    """Bounds of mean(first - second) over the same cases, each at one-sided ``level``; a NaN counts against what is shown."""
+    table = _checked(np.stack([np.asarray(first), np.asarray(second)]), level)
+    return _difference(table[0], table[1], level, cluster_codes(clusters, table.shape[1]), min_clusters)
+
+
+def _difference(
+    a: NDArray[np.float64], b: NDArray[np.float64], level: float, labels: NDArray[np.int64] | None, min_clusters: int
+) -> tuple[float, float]:
+    def filled(missing_a: float, missing_b: float) -> tuple[float, float]:
+        sides = np.nan_to_num(a, nan=missing_a), np.nan_to_num(b, nan=missing_b)
+        # As compare_paired has them, without its p-values, which take longer than the bounds, where scores are 0/1.
+        if labels is None and a.size > 1 and all(bool(np.all((side == 0.0) | (side == 1.0))) for side in sides):
+            gains, losses = int((sides[0] > sides[1]).sum()), int((sides[0] < sides[1]).sum())
+            return binary_bounds(gains, losses, a.size, level)[:2]
+        found = compare_paired(*sides, margin=_MARGIN, alpha=level, clusters=labels, min_clusters=min_clusters)
         return found.low, found.high
+
+    if not (np.isnan(a).any() or np.isnan(b).any()):
+        return filled(0.0, 0.0)
+    return filled(0.0, 1.0)[0], filled(1.0, 0.0)[1]
 
 
 def _checked(scores: ArrayLike, alpha: float) -> NDArray[np.float64]:

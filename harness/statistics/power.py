@@ -51,16 +51,28 @@ def smallest_effect(n: int, *, discordance: float, alpha: float = 0.05, power: f
 def cases_to_decide(comparison: PairedComparison, threshold: float, *, power: float = 0.8) -> int | None:
     """Cases with which a comparison like this one would show on which side of ``threshold`` delta is, were the truth as observed.
 
-    Widths shrink with 1 / sqrt(n): the half-width toward the threshold is what was measured, clusters and method included. None
-    when the estimate lies on the threshold (no affordable n), or nothing was measured.
+    Clusters and method included, since both are in its bounds. None when the estimate lies on the threshold (no affordable n), or
+    nothing was measured.
     """
-    distance = abs(comparison.delta - threshold)
-    if comparison.method == "undecided" or comparison.n < 2 or distance <= 1e-9:
+    c = comparison
+    if c.method == "undecided":
         return None
-    width = comparison.delta - comparison.low if comparison.delta > threshold else comparison.high - comparison.delta
-    ratio = _z(comparison.alpha, power) / _z(comparison.alpha, 0.5)
-    n = comparison.n * (ratio * width / distance) ** 2
-    return None if n > LARGEST_USEFUL_N else max(math.ceil(n), comparison.n + 1)
+    return cases_to_place(c.delta, c.low, c.high, c.n, threshold, level=c.alpha, power=power)
+
+
+def cases_to_place(
+    mean: float, low: float, high: float, n: int, threshold: float, *, level: float, power: float = 0.8
+) -> int | None:
+    """Cases with which a mean's bound, at one-sided ``level``, would pass ``threshold``; low, high: the bounds that n cases gave.
+
+    Widths shrink with 1 / sqrt(n): the half-width toward the threshold is what was measured.
+    """
+    distance = abs(mean - threshold)
+    if n < 2 or distance <= 1e-9:
+        return None
+    width = mean - low if mean > threshold else high - mean
+    needed = n * (_z(level, power) / _z(level, 0.5) * width / distance) ** 2
+    return None if needed > LARGEST_USEFUL_N else max(math.ceil(needed), n + 1)
 
 
 def effect_measured(comparison: PairedComparison, *, power: float = 0.8) -> float | None:

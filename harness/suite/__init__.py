@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from harness.suite.load import load_suite
-from harness.suite.nouns import CandidateSpec, Capability, Generation, Suite
+from harness.suite.nouns import CandidateSpec, Capability, Combination, Generation, Matrix, Suite
 from harness.suite.schema import json_schema, starter_text
 from harness.suite.spec import ServeSpec
 
 __all__ = [
     "CandidateSpec",
     "Capability",
+    "Combination",
     "Generation",
+    "Matrix",
     "ServeSpec",
     "Suite",
     "json_schema",
