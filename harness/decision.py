@@ -14,7 +14,7 @@ from datetime import date
 
 from harness.comparison import DECIDED, NO_BASELINE
 from harness.errors import UsageError
-from harness.hardgates import floors, latency, must_pass
+from harness.hardgates import floors, judge_floors, latency, must_pass, remark
 from harness.model import (
     CapabilityComparison,
     Gate,
@@ -31,6 +31,7 @@ from harness.model import (
 from harness.statistics import benjamini_hochberg, claims_of, holm
 from harness.waivers import active, waive
 
+JUDGE_ERROR = "judge-error"  # why an answer is unscored whose judge could not be asked; running again asks it again
 _FIRST = {Outcome.OPTIMIZE: 0, Outcome.INCONCLUSIVE: 1, Outcome.SHIP: 2, None: 3}
 
 
@@ -61,6 +62,7 @@ def decide(
         *must_pass(compared, holding.cases),
         *floors(compared, gate, facts),
         *latency(gate, facts),
+        *judge_floors(compared, gate),
         *(_unscored_budget(facts.candidate, gate) if facts else ()),
         *_seesaw_reasons(compared, slices, seesaw, gate, holding.capabilities),
     ]
@@ -127,6 +129,13 @@ def _infrastructure(facts: RunFacts, gate: Gate) -> Iterator[Reason]:
                 f"more than the {gate.max_error_rate:.1%} this gate allows: mend the serving and run again"
             )
             yield Reason("error-budget", text, blocks=Outcome.INCONCLUSIVE)
+        unasked = ledger.unscored.get(JUDGE_ERROR, 0)
+        if asked and unasked / asked > gate.max_error_rate:
+            text = (
+                f"{unasked} of {asked} answers of the {side} could not be judged because requests to a judge failed, "
+                f"more than the {gate.max_error_rate:.1%} this gate allows: mend the judge's serving and run again"
+            )
+            yield Reason("judge-error-budget", text, blocks=Outcome.INCONCLUSIVE)
 
 
 def _spared(ledger: Ledger, gate: Gate) -> int:
@@ -169,6 +178,8 @@ def _protected(comparisons: Sequence[CapabilityComparison], gate: Gate) -> Itera
             yield Reason("not-shown", text, c.capability, Outcome.INCONCLUSIVE)
         elif worst is None or worst.p_not_worse > gate.alpha:
             yield _missing(c, f"{name} is shown not worse")
+        elif c.uncalibrated and not gate.trust_uncalibrated:
+            yield _untrusted(c, f"{name} is not worse: {_numbers(c, paired)}")
         else:
             yield Reason("not-worse", f"{name} is not worse: {_numbers(c, paired)}", c.capability, Outcome.SHIP)
 
@@ -228,13 +239,24 @@ def _p_gain(paired: PairedComparison | None, gain: float) -> float:
 
 
 def _unscored_budget(ledger: Ledger, gate: Gate) -> Iterator[Reason]:
+    """What the candidate's answers made impossible to score is held against it; what its judges failed to say is not."""
     asked = ledger.planned - _spared(ledger, gate)
-    if asked and ledger.n_unscored / asked > gate.max_unscored_rate:
-        text = (
-            f"{ledger.n_unscored} of {asked} answers could not be scored ({_causes(ledger.unscored)}), "
-            f"more than the {gate.max_unscored_rate:.1%} this gate allows"
-        )
-        yield Reason("unscored-budget", text, blocks=Outcome.OPTIMIZE)
+    judges = {reason: count for reason, count in ledger.unscored.items() if is_judges(reason)}
+    answers = {reason: count for reason, count in ledger.unscored.items() if reason not in judges}
+    for counts, code, who, outcome in (
+        (answers, "unscored-budget", "could not be scored", Outcome.OPTIMIZE),
+        (judges, "judge-budget", "got no verdict from a judge", Outcome.INCONCLUSIVE),
+    ):
+        count = sum(counts.values())
+        if asked and count / asked > gate.max_unscored_rate:
+            limit = f"more than the {gate.max_unscored_rate:.1%} this gate allows"
+            text = f"{count} of {asked} answers {who} ({_causes(counts)}), {limit}"
+            yield Reason(code, text, blocks=outcome)
+
+
+def is_judges(reason: str) -> bool:
+    """Whether an answer is unscored because of its judge, and not because of what it says."""
+    return reason.startswith(("judge-", "recorded-")) or reason in ("no-record", "no-baseline")
 
 
 def _seesaw_reasons(
@@ -276,11 +298,20 @@ def _missing(c: CapabilityComparison, claim: str) -> Reason:
     return Reason("missing-scores", text, c.capability, Outcome.INCONCLUSIVE)
 
 
+def _untrusted(c: CapabilityComparison, claim: str) -> Reason:
+    names = ", ".join(repr(name) for name in c.uncalibrated)
+    text = (
+        f"{claim}; but that is the word of {names}, and a judge that was never held against people can block, not pass: "
+        "label some cases (harness review) and run harness judge calibrate, or set gate.trust_uncalibrated"
+    )
+    return Reason("judge-uncalibrated", text, c.capability, Outcome.INCONCLUSIVE)
+
+
 def _numbers(c: CapabilityComparison, paired: PairedComparison) -> str:
     means = ""
     if c.baseline_mean is not None and c.candidate_mean is not None:
         means = f"{c.baseline_mean:.3g} -> {c.candidate_mean:.3g}, "
-    return f"{means}{_delta(paired)}, margin {c.margin:.3g}, {paired.n} cases"
+    return f"{means}{_delta(paired)}, margin {c.margin:.3g}, {paired.n} cases{remark(c)}"
 
 
 def _delta(paired: PairedComparison | None) -> str:

@@ -33,6 +33,7 @@ def floors(comparisons: Sequence[CapabilityComparison], gate: Gate, facts: RunFa
     Shown to lie below (upper bound, or mean when ``point``): OPTIMIZE. Neither shown: INCONCLUSIVE.
     """
     missing = {c.capability: c.missing_candidate for c in comparisons}
+    remarks = {c.capability: remark(c) for c in comparisons}
     for floor in gate.floors:
         scores = tuple(facts.candidate_scores.get(floor.capability, ())) if facts else ()
         if not scores:
@@ -40,15 +41,17 @@ def floors(comparisons: Sequence[CapabilityComparison], gate: Gate, facts: RunFa
             yield Reason("floor-not-shown", text, floor.capability, Outcome.INCONCLUSIVE)
             continue
         labels = facts.candidate_clusters.get(floor.capability) if facts else None
-        yield _floor(floor, scores, labels, missing.get(floor.capability, 0), gate)
+        yield _floor(floor, scores, labels, missing.get(floor.capability, 0), gate, remarks.get(floor.capability, ""))
 
 
-def _floor(floor: Floor, scores: tuple[float, ...], labels: Sequence[str | None] | None, missing: int, gate: Gate) -> Reason:
+def _floor(
+    floor: Floor, scores: tuple[float, ...], labels: Sequence[str | None] | None, missing: int, gate: Gate, note: str
+) -> Reason:
     mean, low, high = _summary(floor, scores, labels, gate)
     filled = None if labels is None else (*labels, *(None,) * missing)
     _, worst, _ = _summary(floor, (*scores, *(0.0,) * missing), filled, gate)
     bounds = "" if floor.point else f" [{low:.3f}, {high:.3f}]"
-    numbers = f"{floor.capability!r} scores {mean:.3f}{bounds} over {len(scores)} cases, floor {floor.minimum:.3g}"
+    numbers = f"{floor.capability!r} scores {mean:.3f}{bounds} over {len(scores)} cases, floor {floor.minimum:.3g}{note}"
     if worst >= floor.minimum:
         return Reason("floor-met", numbers, floor.capability, Outcome.SHIP)
     if high < floor.minimum:
@@ -68,6 +71,35 @@ def _summary(
         return mean, mean, mean
     bounds = anytime_bounds(scores, gate.alpha) if gate.sequential else mean_bounds(scores, gate.alpha, clusters=labels)
     return mean, *bounds
+
+
+def remark(c: CapabilityComparison) -> str:
+    """What must stand beside every number that a judge has made: nothing, where people stand behind it."""
+    if c.n_labelled:
+        return f" (corrected by {c.n_labelled} labelled cases)"
+    return " (judge uncalibrated)" if c.uncalibrated else ""
+
+
+def judge_floors(comparisons: Sequence[CapabilityComparison], gate: Gate) -> Iterator[Reason]:
+    """Every judge that decides must be shown to agree with people: the lower bound of its kappa reaches the gate's.
+
+    One that does not keeps the candidate from shipping and says nothing against it: it is the instrument that fails here.
+    """
+    if gate.min_kappa is None:
+        return
+    decisive = [c for c in comparisons if c.role is not Role.ADVISORY]
+    for (judge, _), standing in {(s.judge, s.digest): s for c in decisive for s in c.judges}.items():
+        kappa, wanted = standing.kappa, f"the gate wants {gate.min_kappa:.2f}"
+        if kappa is None or kappa.value is None:
+            text = f"judge {judge!r} was not held against people, and {wanted}: harness judge calibrate"
+            yield Reason("judge-kappa", text, blocks=Outcome.INCONCLUSIVE)
+            continue
+        low = kappa.value if kappa.low is None else kappa.low
+        numbers = f"judge {judge!r} agrees with people at kappa {kappa.value:.2f} [{low:.2f}, ...] over {kappa.n} cases, {wanted}"
+        if low >= gate.min_kappa:
+            yield Reason("judge-kappa", numbers, blocks=Outcome.SHIP)
+        else:
+            yield Reason("judge-kappa", f"not shown: {numbers}", blocks=Outcome.INCONCLUSIVE)
 
 
 def latency(gate: Gate, facts: RunFacts | None) -> Iterator[Reason]:

@@ -404,13 +404,43 @@ class PairedComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its two-sided interval. value None: it cannot be given, and reason says why; no interval: likewise.
+
+    n: cases behind it. level: of the interval. method: which formula gave the interval, in a word or two.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    method: str = ""
+    reason: str = ""
+    level: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeStanding:
+    """A judge that a capability's scores depend on, and whether it was held against people (harness.calibration).
+
+    kappa: its agreement with them, None: never measured, the judge is uncalibrated. n_labels: cases that people labelled for it.
+    """
+
+    judge: str
+    digest: str
+    kappa: Estimate | None = None
+    n_labels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CapabilityComparison:
     """Two runs compared on one capability: the estimate, what it shows, and what is missing from it.
 
     paired: cases scored in both runs. worst: the same with each missing candidate score 0 and each missing baseline score 1.
     fixed, broken: ids of cases that went fail->pass, pass->fail. must_pass_failed, must_pass_missing: the candidate's must-pass
     cases that failed, and those that have no score. n_needed: cases that would decide it (80 % power), None if decided or if no
-    n would.
+    n would. judges: those whose word decides about it. n_labelled: cases with people's labels that corrected ``paired`` (0: it is
+    the judge's alone); ``uncorrected`` is what the judge alone would say then.
     """
 
     capability: str
@@ -431,6 +461,14 @@ class CapabilityComparison:
     must_pass_missing: tuple[str, ...] = ()
     n_needed: int | None = None
     reason: str = ""
+    judges: tuple[JudgeStanding, ...] = ()
+    n_labelled: int = 0
+    uncorrected: PairedComparison | None = None
+
+    @property
+    def uncalibrated(self) -> tuple[str, ...]:
+        """Judges that it rests on although nobody held them against people."""
+        return () if self.n_labelled else tuple(standing.judge for standing in self.judges if standing.kappa is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -560,22 +598,6 @@ class Verdict:
     infrastructure: bool = False  # True: exit code 4, the run cannot be judged as it stands
     waivers: tuple[WaiverUse, ...] = ()
     slices: tuple[SliceComparison, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number with its two-sided interval. value None: it cannot be given, and reason says why; no interval: likewise.
-
-    n: cases behind it. level: of the interval. method: which formula gave the interval, in a word or two.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    method: str = ""
-    reason: str = ""
-    level: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)

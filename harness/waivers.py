@@ -18,7 +18,8 @@ from harness.errors import UsageError
 from harness.model import CapabilityComparison, Outcome, Reason, Role, Waiver, WaiverUse
 
 CODES = frozenset({"waived", "waiver-expired", "waiver-unused"})  # of the reasons made here; they block nothing
-_WAIVABLE = frozenset({"harmed", "not-shown", "missing-scores", "undecided"})  # of a protected capability that was measured
+# Of a protected capability that was measured.
+_WAIVABLE = frozenset({"harmed", "not-shown", "missing-scores", "undecided", "judge-uncalibrated"})
 
 
 @dataclass(frozen=True, slots=True)
