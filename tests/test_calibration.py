@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.inter_rater import cohens_kappa, to_table
 
@@ -273,6 +273,7 @@ def test_what_is_off_the_menu_is_refused(cases: list[LabelledCase]) -> None:
 WORDS = st.sampled_from([FIRST, SECOND, TIE])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, st.one_of(WORDS, st.none()), st.one_of(WORDS, st.none())), max_size=40))
 def test_every_label_is_accounted_for_and_survives_storing(rows: list[tuple[str, str | None, str | None]]) -> None:
     found = hold([pair(i, people, a, b, lengths=(i, 5)) for i, (people, a, b) in enumerate(rows)])

@@ -14,7 +14,17 @@ from statsmodels.stats.inter_rater import cohens_kappa, to_table
 
 from harness.errors import DataError, UsageError
 from harness.model import Estimate
-from harness.statistics.agreement import cohen_kappa, confusion, krippendorff_alpha, raw_agreement, recalls, share
+from harness.statistics import compare_paired
+from harness.statistics.agreement import (
+    cohen_kappa,
+    confusion,
+    difference,
+    krippendorff_alpha,
+    per_thousand,
+    raw_agreement,
+    recalls,
+    share,
+)
 from harness.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper
 
 RATINGS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -123,6 +133,7 @@ def test_two_clusters_give_no_interval() -> None:
     assert "2 clusters" in found.reason
 
 
+@settings(deadline=None)
 @given(RATINGS)
 def test_kappa_is_symmetric_and_blind_to_names_and_order(pairs: list[tuple[int, int]]) -> None:
     first, second = [a for a, _ in pairs], [b for _, b in pairs]
@@ -223,6 +234,47 @@ def test_what_cannot_be_compared_is_refused(call: object, error: type[Exception]
         call()  # type: ignore[operator]
 
 
+# -- differences and amounts ----------------------------------------------------------------------------------------------------
+
+
+def test_a_difference_is_compare_paireds() -> None:
+    first, second = [1.0] * 30 + [0.0] * 10, [1.0] * 20 + [0.0] * 20
+    found, expected = difference(first, second), compare_paired(first, second, margin=0.5, alpha=0.025)
+    assert (found.value, found.method) == (0.25, "tango-exact")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_weighted_difference_covers() -> None:
+    """Cases where the raters differ are drawn four times as often; weighted, the mean difference of all cases is covered."""
+    draw, covered = np.random.default_rng(12), 0
+    for _ in range(400):
+        first = (draw.random(600) < 0.5).astype(float)
+        second = np.where(draw.random(600) < 0.1, 0.0, first)
+        chance = np.where(first != second, 0.4, 0.1)
+        kept = draw.random(600) < chance
+        found = difference(first[kept], second[kept], weights=1.0 / chance[kept])
+        covered += found.low <= 0.05 <= found.high
+    assert covered / 400 >= 0.94 - 3.0 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_no_difference_seen_is_not_none() -> None:
+    found = difference([1.0] * 40, [1.0] * 40, weights=[1.0, 2.0] * 20)
+    assert found.value == 0.0
+    assert found.low == pytest.approx(-found.high)
+    assert found.high > 0.03
+    assert difference([1.0], [0.0]).value is None
+    assert difference([1.0] * 6, [0.0] * 6, clusters=list("aabbcc")).low is None
+
+
+def test_amounts_per_thousand() -> None:
+    found = per_thousand([1.0, 3.0] * 20)
+    assert found.value == 2000.0
+    reach = 1000.0 * 2.0227 * 1.01274 / math.sqrt(40)  # t on 39 degrees of freedom, standard deviation with n - 1
+    assert (found.low, found.high) == pytest.approx((2000.0 - reach, 2000.0 + reach), rel=1e-4)
+    assert per_thousand([]).reason == "not recorded"
+    assert per_thousand([5.0]).low is None
+
+
 # -- Krippendorff's alpha -------------------------------------------------------------------------------------------------------
 
 
@@ -262,7 +314,7 @@ def naive_alpha(rows: list[list[int]], metric: str) -> float | None:
     return None if expected == 0.0 else 1.0 - seen / expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 5), min_size=2, max_size=4), min_size=1, max_size=15))
 @pytest.mark.parametrize("metric", ["nominal", "ordinal", "interval"])
 def test_alpha_is_its_definition(metric: str, rows: list[list[int]]) -> None:
