@@ -58,7 +58,7 @@ def _of_judge(one: Calibration) -> Iterator[str]:
     where = f" on {fit(one.capability, 20).rstrip()}" if one.capability else ""
     told = f"{where}: {one.kind}, {plural(one.n_labels, 'labelled case')}, {one.n:,} with a verdict"
     yield fit(one.judge, max(80 - columns_of(told), 8)).rstrip() + told
-    yield f"  {'':<{_NAME}} {'value':>7}      {'95 % interval':<16} {'cases':>6}"
+    yield f"  {'':<{_NAME}} {'value':>7}      {'95 % interval':<18} {'cases':>6}"
     yield from _row("kappa", one.kappa, "")
     yield from _row("agreement", one.agreement, "%")
     yield from _row("agreement, no verdict as a miss", one.agreement_all, "%")
@@ -95,7 +95,7 @@ def _row(name: str, estimate: Estimate | None, unit: str, *, digits: int | None 
         yield from _with_reason(value, estimate.reason)
         return
     low, high = (f"{scale * bound:{sign},.{places}f}" for bound in (estimate.low, estimate.high))
-    yield f"{value}   {f'{low} to {high}':<16} {estimate.n:>6,}"
+    yield f"{value}   {f'{low} to {high}':<18} {estimate.n:>6,}"
 
 
 def _with_reason(head: str, reason: str) -> Iterator[str]:
