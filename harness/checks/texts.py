@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,13 +16,16 @@ from harness.checks.base import BadValue
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _TOKEN = regex.compile(rf"[{_UNSPACED}]\p{{M}}*|(?:(?![{_UNSPACED}])[\p{{L}}\p{{N}}\p{{M}}])+", regex.V0)
 
+_ASCII_TOKEN = re.compile(r"[a-z0-9]+")  # what _TOKEN finds in ASCII, ten times as fast
+
 
 def tokens(text: str) -> list[str]:
     """Lower-cased words; one token per character in scripts without spaces; punctuation and symbols are dropped.
 
     On ASCII text it gives exactly the tokens of rouge-score's own tokenizer, which knows only a-z and 0-9.
     """
-    return _TOKEN.findall(text.lower())
+    text = text.lower()
+    return _ASCII_TOKEN.findall(text) if text.isascii() else _TOKEN.findall(text)
 
 
 def as_text(value: Any) -> str:

@@ -17,7 +17,7 @@ _SELF = regex.compile(
     r"|作为(?:一个|一名)?(?:AI|人工智能)(?:语言)?(?:模型|助手)"
 )
 _REFUSAL = regex.compile(
-    r"(?i)^\W*(?:(?:i'?m|i am) (?:very )?(?:sorry|unable|not able)\b.{0,60}\b(?:can'?t|cannot|unable|not able)"
+    r"(?i)\W{0,5}(?:(?:i'?m|i am) (?:very )?(?:sorry|unable|not able)\b.{0,60}\b(?:can'?t|cannot|unable|not able)"
     r"|i (?:can'?t|cannot|won'?t) (?:help|assist|provide|fulfill|comply)"
     r"|(?:很)?抱歉.{0,20}(?:无法|不能)|对不起.{0,20}(?:无法|不能))"
 )
@@ -25,16 +25,17 @@ _SCAFFOLD = regex.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|assistant|user|system|end)[^|]{0,20}\|>"
     r"|(?m:^)(?:### (?:Instruction|Response|Input)|Human|Assistant|USER|ASSISTANT):\s|\[/?INST\]|</?s>"
 )
+_SCAFFOLD_HINTS = ("<|", "###", "INST]", "s>", "Human:", "Assistant:", "USER:", "ASSISTANT:")  # without one, nothing matches
 
 
 def _look(example: Example, settings: Settings) -> Iterator[Found]:
     for name, turn in learnt_parts(example):
         text = turn.content
-        if found := _SCAFFOLD.search(text):
+        if any(word in text for word in _SCAFFOLD_HINTS) and (found := _SCAFFOLD.search(text)):
             yield Found("scaffold", f"{name} has a prompt's scaffolding: {found.group().strip()[:40]!r}")
-        if found := _REFUSAL.search(text[:200]):
+        if found := _REFUSAL.match(text[:200]):
             yield Found("refusal", f"{name} refuses: {found.group()[:60]!r}")
-        elif found := _SELF.search(text):
+        elif ("作为" in text or "as a" in text.lower()) and (found := _SELF.search(text)):
             yield Found("self-talk", f"{name} talks about itself: {found.group()[:60]!r}")
 
 

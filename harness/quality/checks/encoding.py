@@ -6,6 +6,7 @@ characters, is UTF-8 that somebody read wrongly. Only stretches of typical lead 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import regex
@@ -21,7 +22,9 @@ _MOJIBAKE = regex.compile(
 _CONTROL = regex.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 _SURROGATE = regex.compile("[\ud800-\udfff]")
 _ENTITY = regex.compile(r"&(?:amp|lt|gt|quot|nbsp|#\d{2,5}|#x[0-9a-fA-F]{2,4});")
-_ODD = regex.compile("[^\x09\x0a\x0d\x20-\x25\x27-\x7e\u00a0\u4e00-\u9fff]")  # none of these: nothing to look for
+_ODD = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x26\x7f-\x9f\u00a1-\u00ff\ud800-\udfff\ufffd-\uffff]"
+)  # without these nothing is found
 
 
 def _look(example: Example, settings: Settings) -> Iterator[Found]:

@@ -21,8 +21,6 @@ MIN_LETTERS = 12  # fewer say nothing about a language
 MIN_SHARE = 0.6
 MOST_CHARS = 4000  # so much of a text is looked at
 _CODE = regex.compile(r"```.*?(?:```|\Z)", regex.DOTALL)
-_LETTER = regex.compile(r"\p{L}")
-_ASCII = regex.compile(r"[A-Za-z]")
 _SCRIPTS = ("Latin", "Han", "Hiragana", "Katakana", "Hangul", "Cyrillic", "Arabic", "Devanagari", "Greek", "Hebrew", "Thai")
 _LETTERS_A_WORD = {"Han": 1.5, "Hiragana": 2, "Katakana": 3, "Hangul": 2.5}  # about; alphabets 4
 _ABOUT = regex.compile(
@@ -39,17 +37,21 @@ def _script(name: str) -> regex.Pattern[str]:
 def main_script(text: str) -> str | None:
     """The script most words are of, reckoned from letters outside code; None when there are few letters or none prevails.
 
-
     Kana make a text Japanese whatever its share of Han.
     """
     text = text[:MOST_CHARS]
     text = _CODE.sub(" ", text) if "```" in text else text
-    letters = len(_LETTER.findall(text))
+    letters = sum(map(str.isalpha, text))
     if letters < MIN_LETTERS:
         return None
-    if len(_ASCII.findall(text)) == letters:
+    if text.isascii():
         return "Latin"
-    words = {name: len(_script(name).findall(text)) / _LETTERS_A_WORD.get(name, 4) for name in _SCRIPTS}
+    words, left = dict.fromkeys(_SCRIPTS, 0.0), letters
+    for name in _SCRIPTS:
+        found = len(_script(name).findall(text))
+        words[name], left = found / _LETTERS_A_WORD.get(name, 4), left - found
+        if left <= 0:
+            break
     total = sum(words.values())
     if not total:
         return None

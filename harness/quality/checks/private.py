@@ -13,7 +13,8 @@ import regex
 from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row, parts
 from harness.quality.examples import Example
 
-_HINT = regex.compile(r"@|\d{6}|\d[ .)-]{1,2}\d|-----BEGIN|[A-Za-z0-9_-]{20}")
+_NUMBER = regex.compile(r"\d[\d .()-]{5}|[A-Z]{2}\d{2}")  # nothing shorter is a number of anybody's
+_KEY_HINTS = ("-----BEGIN", "sk-", "AKIA", "gh", "hf_", "xox", "AIza")
 _EMAIL = regex.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[a-zA-Z]{2,24}(?!\w)")
 _EXAMPLE_HOSTS = ("example.com", "example.org", "example.net", "test.com", "domain.com", "email.com")
 _PHONE = regex.compile(
@@ -79,7 +80,8 @@ _KINDS: tuple[tuple[str, str, regex.Pattern[str], Callable[[str], bool]], ...] =
 def _look(example: Example, settings: Settings) -> Iterator[Found]:
     for name, turn in parts(example):
         text = turn.text
-        if not _HINT.search(text):
+        number = _NUMBER.search(text) is not None
+        if not (number or "@" in text or any(hint in text for hint in _KEY_HINTS)):
             continue
         for code, what, pattern, holds in _KINDS:
             match = next((match for match in pattern.finditer(text) if holds(match.group())), None)
