@@ -12,6 +12,7 @@ COMMANDS = {
     "convert": "Write training data in another format or kind of file.",
     "dedup": "Drop rows that say again what an earlier row said.",
     "decontaminate": "Say which rows repeat what a suite asks.",
+    "self-instruct": "Make new tasks with a model, from a few written by people.",
 }
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -90,8 +91,8 @@ class NoveltyIndex:
             self._lists[item].append(number)
         return number
 
-    def closest(self, text: str) -> Match | None:
-        """The most similar text if its F exceeds the threshold, else None: then the text is new."""
+    def closest(self, text: str, *, but: int | None = None) -> Match | None:
+        """The most similar text if its F exceeds the threshold, else None: then the text is new. but: a text not to look at."""
         words = self._read(text)
         n = len(words)
         least = _least_shared(n, self.threshold)
@@ -100,40 +101,54 @@ class NoveltyIndex:
         lists = self._known(words)
         absent = n - len(lists)  # words no text has: they are the rarest of all
         prefix = sorted(lists, key=len)[: max(0, n - least + 1 - absent)]
-        return self._best(words, prefix, rest=len(lists) - len(prefix))
+        best: Match | None = None
+        for number in self._possible(n, prefix, rest=len(lists) - len(prefix)):
+            if number != but:
+                best = self._better(best, words, number, self.threshold)
+        return best
 
     def nearest(self, text: str) -> Match | None:
         """The most similar text however little that is, None where no text shares a word. Slower than ``closest``."""
+        return next(iter(self.most_similar(text, 1)), None)
+
+    def most_similar(self, text: str, count: int = 10) -> list[Match]:
+        """The ``count`` most similar texts that share a word, best first, equals in the order they were added."""
         words = self._read(text)
         found, shared = _counted(self._known(words))
         if not len(found):
-            return None
+            return []
         lengths = self._lengths_of(found)
         bounds = 2.0 * np.minimum(shared, lengths) / (len(words) + lengths)
-        best: Match | None = None
-        for place in np.lexsort((found, -bounds)):
-            if best is not None and bounds[place] < best.score - 1e-9:
+        best: list[tuple[float, int]] = []  # (-F, number), ascending
+        for place in np.lexsort((found, -bounds)).tolist():
+            worst = -best[-1][0] if len(best) == count else 0.0
+            if bounds[place] < worst - 1e-9:
                 break
-            best = self._better(best, words, int(found[place]), 0.0)
-        return best
+            match = self._better(None, words, int(found[place]), 0.0, floor=worst - 1e-9)
+            if match is not None:
+                insort(best, (-match.score, match.index))
+                del best[count:]
+        return [Match(number, -score) for score, number in best]
 
-    def _best(self, words: Sequence[int], prefix: Sequence[array[int]], rest: int) -> Match | None:
-        """The best of the texts named by the prefix's lists. rest: how many further words of the text might be shared."""
+    def _possible(self, n: int, prefix: Sequence[array[int]], rest: int) -> list[int]:
+        """The texts named by the prefix's lists that may be too close to n words. rest: further words that might be shared."""
         found, shared = _counted(prefix)
         if not len(found):
-            return None
-        n, lengths = len(words), self._lengths_of(found)
-        possible = np.minimum(np.minimum(shared + rest, n), lengths)
-        kept = found[2.0 * possible > self.threshold * (n + lengths) - 1e-6]  # slack for rounding: F itself decides below
-        best: Match | None = None
-        for number in kept.tolist():
-            best = self._better(best, words, number, self.threshold)
-        return best
+            return []
+        lengths = self._lengths_of(found)
+        most = np.minimum(np.minimum(shared + rest, n), lengths)
+        kept: list[int] = found[2.0 * most > self.threshold * (n + lengths) - 1e-6].tolist()  # slack: F itself decides
+        return kept
 
-    def _better(self, best: Match | None, words: Sequence[int], number: int, threshold: float) -> Match | None:
-        """``best``, or the text of that number if it is more similar (or as similar and earlier) and above the threshold."""
+    def _better(
+        self, best: Match | None, words: Sequence[int], number: int, threshold: float, floor: float = 0.0
+    ) -> Match | None:
+        """``best``, or the text of that number if it is more similar (or as similar and earlier) and above the threshold.
+
+        floor: an F below it need not be told.
+        """
         other = self._texts[number]
-        floor = max(threshold, best.score - 1e-9 if best else 0.0)
+        floor = max(threshold, floor, best.score - 1e-9 if best else 0.0)
         common = LCSseq.similarity(words, other, score_cutoff=needed(len(words), len(other), floor))
         score = rouge_l(common, len(words), len(other))
         if score <= threshold or (best and (score, -number) <= (best.score, -best.index)):

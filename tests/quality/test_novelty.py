@@ -36,12 +36,19 @@ def nearest(pool: Sequence[str], text: str) -> Match | None:
     return Match(scores.index(max(scores)), max(scores)) if scores and max(scores) > 0 else None
 
 
+def ranked(pool: Sequence[str], text: str) -> list[Match]:
+    """By rouge-score alone: all that share a word, best first, equals in order."""
+    scores = [score(other, text) for other in pool]
+    return [Match(i, scores[i]) for i in sorted(range(len(pool)), key=lambda i: -scores[i]) if scores[i] > 0]
+
+
 def check(texts: Sequence[str], threshold: float) -> None:
     """The whole filter, text by text, against rouge-score."""
     index, pool = NoveltyIndex(threshold=threshold), []
     for text in texts:
         expected = nearest(pool, text)
         assert index.nearest(text) == expected
+        assert index.most_similar(text, 3) == ranked(pool, text)[:3]
         assert index.closest(text) == (expected if expected and expected.score > threshold else None)
         if index.closest(text) is None:
             assert index.add(text) == len(pool)
@@ -156,6 +163,13 @@ def test_texts_that_rouge_score_does_not_see_are_compared_by_their_own_words() -
     assert match == Match(0, pytest.approx(11 / 12))
     assert index.closest("Переведи это предложение на французский язык") == Match(1, pytest.approx(5 / 6))
     assert index.closest("写一首关于秋天的诗") is None
+
+
+def test_one_text_can_be_left_out() -> None:
+    index = NoveltyIndex(["a b c d e f", "a b c d e g", "x y z"])
+    assert index.closest("a b c d e f") == Match(0, 1.0)
+    assert index.closest("a b c d e f", but=0) == Match(1, pytest.approx(5 / 6))
+    assert index.closest("x y z", but=2) is None
 
 
 def test_a_threshold_outside_of_zero_to_one_is_refused() -> None:
