@@ -178,13 +178,13 @@ def label_task(desk: Desk, request: Request, form: Form, *, kind: str | None = N
     """The page on which one thing is rated, compared or ranked; and what its form does."""
     rater = desk.rater(request)
     task = _task(desk, request, kind or request.path_params["kind"], rater)
-    problem = ""
+    problem = False
     if request.method == "POST":
         said = _said(desk, task, form)
-        if isinstance(said, dict):
+        problem = said is None
+        if said is not None:
             desk.review.say(task, rater, adjudicates=adjudicates, seconds=_seconds(form), comment=_comment(form), **said)
             return RedirectResponse("/adjudicate" if adjudicates else f"/{task.kind}?saved=1", 303)
-        problem = said
     shown = views.task(desk.review, task, rater, adjudicates=adjudicates)
     if shown is None:
         raise HTTPException(404, "An answer to this case is no longer in the store.")
@@ -200,6 +200,8 @@ def label_task(desk: Desk, request: Request, form: Form, *, kind: str | None = N
         left=views.left_shown(progress.left_s),
         saved=_saved(desk, request, rater),
         problem=problem,
+        missing=_MISSING[task.kind],
+        comment=_comment(form) if problem else shown.earlier.comment if shown.earlier else "",
         others=_others(desk, task) if adjudicates else [],
     )
 
@@ -278,31 +280,38 @@ def _task(desk: Desk, request: Request, kind: str, rater: str) -> Task:
     return tasks[number]
 
 
-def _said(desk: Desk, task: Task, form: Form) -> dict[str, Any] | str:
-    """The fields of a label, or what is missing in the form. "Cannot tell" is a label without a value."""
+_MISSING = {
+    "rate": "Choose pass or fail, or a rating from 1 to 5, first.",
+    "pair": "Choose A, B or a tie first.",
+    "rank": "Give every answer a place from 1 (the best); equal places tie.",
+}
+
+
+def _said(desk: Desk, task: Task, form: Form) -> dict[str, Any] | None:
+    """The fields of a label; None when the form does not say enough. "Cannot tell" is a label without a value."""
     if form.get("do") == "skip":
         return {}
     if task.kind == "rate":
         passed, rating = {"pass": True, "fail": False}.get(form.get("passed", "")), form.get("rating", "")
         if passed is None and rating not in tuple("12345"):
-            return "Choose pass or fail, or a rating from 1 to 5, first."
+            return None
         return {"passed": passed, "rating": int(rating) if rating in tuple("12345") else None}
     if task.kind == "pair":
         choice = form.get("choice", "")
         if choice == "tie":
             return {"preference": "tie"}
         if choice not in ("A", "B"):
-            return "Choose A, B or a tie first."
+            return None
         return {"preference": "candidate" if task.sides[choice == "B"] == desk.review.run.id else "baseline"}
     return _ranking(task, form)
 
 
-def _ranking(task: Task, form: Form) -> dict[str, Any] | str:
+def _ranking(task: Task, form: Form) -> dict[str, Any] | None:
     groups: dict[int, list[str]] = {}
     for letter, answer in zip(views.LETTERS, task.responses, strict=False):
         place = form.get(f"place-{letter}", "").strip()
         if place not in tuple("123456789"):
-            return "Give every answer a place from 1 (the best); equal places tie."
+            return None
         groups.setdefault(int(place), []).append(answer)
     return {"ranking": tuple(tuple(groups[place]) for place in sorted(groups))}
 

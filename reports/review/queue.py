@@ -26,9 +26,9 @@ from harness.store.answers import Answer
 EFFORT = {"flip": 0.5, "unscored": 0.15, "judges": 0.15, "rest": 0.2}
 TIERS = {
     "flip": "changed between pass and fail where it decides",
-    "unscored": "an answer without a score",
-    "judges": "judges disagree",
-    "rest": "random sample of the others",
+    "unscored": "with an answer that has no score",
+    "judges": "on which judges disagree",
+    "rest": "of the others, at random",
 }
 MOST_PICKS = 5_000  # kept of a plan; nobody labels more
 MOST_RANKED = 9  # answers in one ranking: as many as there are digits

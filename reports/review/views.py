@@ -13,7 +13,7 @@ from reports import evidence
 from reports.nouns import CaseView, MessageView, Text
 from reports.review.queue import Key
 from reports.review.session import Review, Task
-from reports.text import cut, label, moment, plural, seconds
+from reports.text import cut, label, moment, plural
 
 LETTERS = "ABCDEFGHI"
 TEXT_CHARS = 100_000  # of one text: who decides must be able to read it all
@@ -142,14 +142,14 @@ def history(review: Review, key: Key) -> tuple[LabelShown, ...]:
     """Everything that was said of a case, oldest first, edits and undone labels too."""
     found = [one for one in review.labels() if (one.capability, one.case_id) == key]
     gone = {one.supersedes for one in found if one.supersedes}
-    return tuple(_line(review, one, undone=one.id in gone or one.withdrawn, path="") for one in found)
+    return tuple(_line(one, _told(review, one), undone=one.id in gone or one.withdrawn) for one in found)
 
 
 def recent(review: Review, rater: str, most: int = 12) -> tuple[LabelShown, ...]:
     """A rater's last labels in this review that count, the latest first, each with the address where it can be changed."""
     mine = [x for x in review.current() if x.rater == rater and x.run_id == review.run.id]
     mine = sorted(mine, key=lambda one: -one.created_at)[:most]
-    return tuple(_line(review, one, undone=False, path=path_of(review, one)) for one in mine)
+    return tuple(_line(one, _what(review, one), path=path_of(review, one)) for one in mine)
 
 
 def path_of(review: Review, one: Label) -> str:
@@ -164,14 +164,31 @@ def path_of(review: Review, one: Label) -> str:
     return f"/adjudicate{path}" if path and one.adjudicates else path
 
 
-def _line(review: Review, one: Label, *, undone: bool, path: str) -> LabelShown:
-    what = "took back" if one.withdrawn else f"{'adjudicated' if one.adjudicates else _KIND[one.kind]}: {said(review, one)}"
-    if one.kind == "rate" and not one.withdrawn and one.sides:
-        runs = one.sides[0].split(",")
-        who = ["candidate"] * (review.run.id in runs) + ["baseline"] * bool(review.baseline and review.baseline.id in runs)
-        what += f" ({' and '.join(who) or 'another run'})"
+def _line(one: Label, what: str, *, undone: bool = False, path: str = "") -> LabelShown:
     comment = cut(one.comment, 1_000) if one.comment else None
     return LabelShown(label(one.rater, 60), moment(one.created_at), what, comment, undone, path)
+
+
+def _what(review: Review, one: Label) -> str:
+    """A label in words that do not tell whose answer it was about: its author stays blind to the others."""
+    words = said(review, one)
+    if one.kind == "pair" and one.preference in ("candidate", "baseline"):
+        key = (one.capability, one.case_id)
+        task = next(iter(review.tasks("pair", key, one.rater)), None) if key in review.cases else None
+        words = said(review, one, task) if task else "chosen"
+    return f"{'adjudicated' if one.adjudicates else _KIND[one.kind]}: {words}"
+
+
+def _told(review: Review, one: Label) -> str:
+    """A label in words, with whose answer it was about."""
+    if one.withdrawn:
+        return "took back"
+    words = f"{'adjudicated' if one.adjudicates else _KIND[one.kind]}: {said(review, one)}"
+    if one.kind != "rate" or not one.sides:
+        return words
+    runs = one.sides[0].split(",")
+    who = ["candidate"] * (review.run.id in runs) + ["baseline"] * bool(review.baseline and review.baseline.id in runs)
+    return f"{words} ({' and '.join(who) or 'another run'})"
 
 
 def disagreements(review: Review, rater: str) -> list[tuple[Settled, Task | None]]:
@@ -222,4 +239,9 @@ def verdict_on(review: Review, one: Label) -> str:
 
 
 def left_shown(left_s: float | None) -> str:
-    return "" if left_s is None else f"about {seconds(left_s)} left" if left_s >= 1 else "done in a moment"
+    if left_s is None or left_s <= 0:
+        return ""
+    minutes = round(left_s / 60)
+    hours, rest = divmod(minutes, 60)
+    words = f"{hours} h {rest:02d} min" if hours else plural(minutes, "minute")
+    return f"about {words} left" if minutes else "less than a minute left"

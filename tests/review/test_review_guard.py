@@ -97,7 +97,7 @@ def test_every_answer_says_what_a_browser_may_do(person: Person, stranger: Perso
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
 
 
 def test_pages_have_no_inline_script_or_style_and_name_no_other_server(person: Person) -> None:

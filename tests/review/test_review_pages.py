@@ -62,9 +62,12 @@ def test_a_form_without_a_choice_is_asked_again_and_nothing_is_stored(folder: Pa
             ("rank", {"place-A": "1", "place-B": "0"}),
             ("rank", {"place-A": "1", "place-B": "1e0"}),
         ):
-            answer = ann.send_form(ann.next_path(kind), **bad)
+            path = ann.next_path(kind)
+            assert 'class="problem" role="alert" hidden' in ann.get(path).text
+            answer = ann.send_form(path, comment="kept, though", **bad)
             assert answer.status_code == 422
-            assert 'role="alert"' in answer.text
+            assert 'class="problem" role="alert" >' in answer.text
+            assert ">kept, though</textarea>" in answer.text
         assert stored(review) == []
 
 

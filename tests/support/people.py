@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from harness.model import Candidate, Label, Split
+from harness.model import Candidate, Label, Split, digest_of
 from harness.store import Store
 from support.runs import CANDIDATE, make_record, make_request, make_response, make_score
 
@@ -32,11 +32,24 @@ def make_label(kind: str = "rate", **changes: Any) -> Label:
 
 
 def two_runs(
-    store: Store, before: dict[int, str], now: dict[int, str], *, good: str = "right", capability: str = "math", **case: Any
+    store: Store,
+    before: dict[int, str],
+    now: dict[int, str],
+    *,
+    good: str = "right",
+    capability: str = "math",
+    names: tuple[str, str] = ("base1", "cand1"),
+    **case: Any,
 ) -> None:
-    """Runs base1 and cand1 that answered so (case number -> text); what starts with ``good`` passes."""
-    for run_id, name, texts in (("base1", "base", before), ("cand1", "tuned", now)):
-        candidate = Candidate(name, name, ("e" if name == "tuned" else "d") * 64, prompt=CANDIDATE.prompt)
+    """Two runs (by default base1 and cand1) that answered so (case number -> text); what starts with ``good`` passes.
+
+    A run without answers is not made.
+    """
+    for run_id, texts in zip(names, (before, now), strict=True):
+        if not texts:
+            continue
+        name = {"base1": "base", "cand1": "tuned"}.get(run_id, run_id)
+        candidate = Candidate(name, name, digest_of(name), prompt=CANDIDATE.prompt)
         requests = [make_request(number, candidate=candidate, capability=capability, **case) for number in texts]
         record = make_record(run_id, candidate=candidate)
         suite = {"capabilities": {capability: {"role": "protected", "margin": 0.05}}, "gate": {}}

@@ -156,6 +156,10 @@
   function save() {
     if (form) form.requestSubmit(form.querySelector("button.main"));
   }
+  function missing() { // nothing chosen, or an answer without a place
+    if (list) return items.some(function (item) { return place(item) === null; });
+    return form.id === "task" && !form.querySelector("input[type=radio]:checked");
+  }
   function ranking(event) {
     var item = document.activeElement && document.activeElement.closest("#ranking li");
     if (event.key === "ArrowUp" || event.key === "ArrowDown") {
@@ -201,6 +205,11 @@
   if (form) {
     form.addEventListener("submit", function (event) {
       if (form.dataset.sent) { event.preventDefault(); return; }
+      if ((!event.submitter || event.submitter.value !== "skip") && missing()) {
+        event.preventDefault();
+        form.querySelector(".problem").hidden = false;
+        return;
+      }
       form.dataset.sent = "1";
       count();
       var field = form.querySelector("input[name=seconds]");
