@@ -225,8 +225,12 @@ def steps(choice: Choice) -> Iterator[str]:
         yield f"Read its answers first: `harness report {best.run_id}`."
     elif choice.answer is Answer.TUNING:
         nearest = max(choice.untuned, key=lambda row: row.mean)
+        ready = [row for row in choice.rows if row.combination.tuned and row.reach is Reach.REACHES and not row.lost]
+        if ready:
+            yield f"Let the gate judge what tuning made: `harness run SUITE -c {ready[0].combination.candidate}`."
         yield f"See why the nearest one fails: `harness report {nearest.run_id}`. What fails always needs data or a better base."
-        yield "Then tune (`harness train`), and ask the checkpoint here again as one more candidate."
+        if not ready:
+            yield "Then tune (`harness train`), and ask the checkpoint here again as one more candidate."
     else:
         yield "Add cases of the target and run the same command again: what is stored is not asked again."
         yield "Fewer combinations share alpha among fewer: leave out what is far from the goal."

@@ -167,6 +167,7 @@ def test_a_tuned_candidate_does_not_make_tuning_needless() -> None:
     assert (found.answer, found.best) == (Answer.TUNING, None)
     assert "Tuning reaches it: sft as it is (target 100.0" in words(found)
     assert "shown to be worse, however asked: base" in words(found)
+    assert "Let the gate judge what tuning made: `harness run SUITE -c sft`" in words(found)
     alone = judged([tuned, trial("sft+new", {"target": passing(0.2), "safe": GOOD}, tuned=True)])
     assert (alone.answer, alone.best) == (Answer.PROMPT, "sft")
     assert "No further tuning is needed for it." in words(alone)

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from support.suites import SMALL, faults_of, load_small, write_rows, write_suite
 
+from harness.cli import call as harness
 from harness.prompts import render
 from harness.suite import Suite, json_schema, starter_text
 from harness.suite.load import load_suite
@@ -243,3 +244,9 @@ def test_the_schema_knows_it_and_the_starter_shows_it(tmp_path: Path, root: Path
     assert found is not None
     assert [c.name for c in found.combinations][-1] == "base+format+2-shot"
     assert load_suite(root / "suites" / "quickstart" / "matrix.yaml").matrix is not None
+
+
+def test_validate_tells_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_suite(tmp_path, SMALL | CAPABILITIES | {"matrix": {"goal": 0.9, "prompts": TERSE}})
+    assert harness(["validate", str(path)]) == 0
+    assert "matrix: 4 combinations, goal sums 0.9 (harness choose)" in capsys.readouterr().out

@@ -37,6 +37,9 @@ def command(suite: Path | None, schema: bool, power: bool, store_dir: Path) -> N
     for name, capability in loaded.capabilities.items():
         margin = f", margin {capability.margin:g}" if capability.margin else ""
         click.echo(f"  {name:<{width}}  {capability.role}{margin}, {len(capability.cases)} cases x {capability.samples} samples")
+    if loaded.matrix:
+        goals = ", ".join(f"{name} {goal:g}" for name, goal in loaded.matrix.goals.items())
+        click.echo(f"  matrix: {len(loaded.matrix.combinations)} combinations, goal {goals} (harness choose)")
     for waiver in loaded.gate.waivers:
         over = " (expired: it no longer counts)" if waiver.expires < today().isoformat() else ""
         click.echo(f"  {subject(waiver)}: {in_words(waiver)}{over}")
