@@ -34,6 +34,7 @@ def command() -> None:
 @click.option("--own", multiple=True, metavar="MAKER", help="A maker of answers that is the judge's own: self-preference.")
 @click.option("--pass-at", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The least score that passes.")
 @click.option("--min-kappa", type=click.FloatRange(-1, 1), help="Exit with 1 unless every kappa's lower end reaches it.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the table as one HTML page.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @store_option
 def calibrate_command(
@@ -44,6 +45,7 @@ def calibrate_command(
     own: tuple[str, ...],
     pass_at: float,
     min_kappa: float | None,
+    html_file: Path | None,
     as_json: bool,
     store_dir: Path,
 ) -> None:
@@ -53,11 +55,17 @@ def calibrate_command(
     """
     from harness.calibration import falls_short
 
+    if html_file is not None:
+        from harness.cli.outputs import check_paths
+
+        check_paths([html_file])
     if run_id is not None:
         found = _of_run(store_dir, run_id, labels, only, own, pass_at)
     else:
         found = _of_files(labels, judgments, only, own, pass_at)
     short = [] if min_kappa is None else [(one, why) for one in found if (why := falls_short(one, min_kappa))]
+    if html_file is not None:
+        _write(html_file, found)
     if as_json:
         click.echo(json.dumps(as_dict(found, min_kappa), ensure_ascii=False))
     else:
@@ -126,3 +134,14 @@ def _calibrated(
 
     rng = np.random.default_rng(0)
     return calibrate(cases, rng, kind=kind, judge=judge, digest=digest, capability=capability, own=own)
+
+
+def _write(path: Path, found: Sequence[Calibration]) -> None:
+    from harness.errors import UsageError
+    from reports.calibration import render
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(found), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write the page: {error.strerror}", where=str(path), todo="Give another path") from error

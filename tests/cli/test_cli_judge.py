@@ -71,6 +71,26 @@ def test_hostile_names_stay_names(tmp_path: Path, capsys: Any) -> None:
     assert max(map(columns_of, out.splitlines())) <= 80
 
 
+def test_the_page_is_whole_and_keeps_hostile_names_as_text(tmp_path: Path, capsys: Any) -> None:
+    labels = write_rows(
+        tmp_path / "labels.jsonl", [{"case_id": i, "preference": 1 + i % 2, "rater": HOSTILE + str(i % 2)} for i in range(30)]
+    )
+    judged = write_rows(
+        tmp_path / "judged.jsonl", [{"case_id": i, "preference": HOSTILE if i % 3 else 1, "judge": HOSTILE} for i in range(30)]
+    )
+    page = tmp_path / "made" / "judges.html"
+    assert harness(tmp_path, "judge", "calibrate", "--labels", labels, "--judgments", judged, "--html", page) == 0
+    text = page.read_text()
+    assert "<script>x" not in text
+    assert "&lt;script&gt;x&lt;/script&gt;" in text
+    assert "\x1b" not in text
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+    for word in ("kappa", "agreement, no verdict as a miss", "People say, and the judge says"):
+        assert word in text
+    assert harness(tmp_path, "judge", "calibrate", "--labels", labels, "--judgments", judged, "--html", tmp_path) == 3
+    assert "it is a directory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
