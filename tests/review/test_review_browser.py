@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.people import make_label, two_runs
+from support.people import make_label
+from support.review_desk import make_store
 
 from harness.model import Label
 from harness.store import Store
@@ -64,10 +65,10 @@ class Served:
 def served(tmp_path: Path) -> Iterator[Served]:
     """A real server with three answers to each prompt: the candidate's, the baseline's and another run's."""
     uvicorn = pytest.importorskip("uvicorn")
-    store = Store.open(tmp_path / "store")
     n = range(6)
-    two_runs(store, {i: f"right, said the old one {i}" for i in n}, {i: f"wrong, says the new one {i} {ATTACK}{WIDE}" for i in n})
-    two_runs(store, {}, {i: f"right, says a third {i}" for i in n}, names=("none", "third1"))
+    old, new = {i: f"right, said the old one {i}" for i in n}, {i: f"wrong, says the new one {i} {ATTACK}{WIDE}" for i in n}
+    third = {"before": {}, "now": {i: f"right, says a third {i}" for i in n}, "names": ("none", "third1")}
+    store = make_store(tmp_path / "store", {"before": old, "now": new}, third)
     review = Review.begin(store, store.run("cand1"), store.run("base1"), Settings(also=("third1",), batch=4))
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

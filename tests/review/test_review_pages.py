@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.people import two_runs
-from support.review_desk import BEFORE, NOW, Person, desk, sit_down, start_review
+from support.review_desk import BEFORE, NOW, Person, desk, make_store, sit_down, start_review
 
 from harness.labels import looked_at
 from harness.model import Split
@@ -110,7 +109,6 @@ def test_two_raters_see_sides_of_their_own(folder: Path) -> None:
 
 
 def test_a_ranking_with_a_tie(folder: Path) -> None:
-    store = Store.open(folder)
     with desk(folder) as (review, ann):
         path = ann.next_path("rank")
         shown = ann.shown(path)
@@ -124,12 +122,12 @@ def test_a_ranking_with_a_tie(folder: Path) -> None:
         assert edit.supersedes == tied.id
         page = ann.get(path).text
         assert re.search(r'name="place-A"[^>]*value="2"', page)
-    assert len(LabelStore(store).labels()) == 2
+        assert len(stored(review)) == 2
 
 
 def test_answers_of_other_runs_are_ranked_too_and_equal_words_stand_once(folder: Path) -> None:
-    store = Store.open(folder)
     start_review(folder, before={1: "one", 2: "same"}, now={1: "two", 2: "same"}).close()
+    store = Store.open(folder)
     base = store.run("base1")
     review = Review.begin(store, store.run("cand1"), None, Settings(also=(base.id,)))
     tasks = {key[1]: review.tasks("rank", key, "Ann") for key in review.cases}
@@ -310,8 +308,7 @@ def test_time_spent_is_what_the_page_counted_and_never_more_than_passed(
 
 
 def test_labels_on_another_split_say_so(folder: Path) -> None:
-    store = Store.open(folder)
-    two_runs(store, BEFORE, NOW, split=Split.DEV)
+    store = make_store(folder, {"before": BEFORE, "now": NOW, "split": Split.DEV})
     review = Review.begin(store, store.run("cand1"), store.run("base1"), Settings(Split.DEV))
     ann = sit_down(review)
     assert "may become training rows" in ann.get("/").text
@@ -338,8 +335,8 @@ def test_the_sample_so_far_has_the_chances_of_where_people_stopped(folder: Path)
 
 
 def test_a_store_without_answers_is_refused(folder: Path) -> None:
-    store = Store.open(folder)
     start_review(folder).close()
+    store = Store.open(folder)
     with pytest.raises(Exception, match="no answer on the dev split"):
         Review.begin(store, store.run("cand1"), None, Settings(Split.DEV))
 
