@@ -32,7 +32,10 @@ _LONGEST = 4_000  # characters of one text of an opened case
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A verdict made again. changed: the what-if's changes in words. differences: from the stored verdict, none for a what-if."""
+    """A verdict made again. changed: the what-if's changes in words. differences: from the stored verdict, none for a what-if.
+
+    other_gate: where the verdict's gate, roles and margins (which it is made again by) are not those of the run's suite.
+    """
 
     run: RunRecord
     baseline: RunRecord | None
@@ -42,11 +45,13 @@ class Explanation:
     differences: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     items: tuple[tuple[str, Item], ...] = ()
+    other_gate: tuple[str, ...] = ()
 
     def as_json(self) -> str:
         what_if = {"changes": list(self.changed), "note": NOT_A_VERDICT} if self.changed else None
         code = 0 if self.changed else judging.exit_code(self.verdict)
         stored = {"decided_at": self.decided_at, "same": not self.differences, "differences": list(self.differences)}
+        stored["other_gate"] = list(self.other_gate)
         case = [{"who": who, **verdicts.plain(item)} for who, item in self.items]
         return verdicts.as_json(
             self.verdict, *self.sides, code, stored=None if self.changed else stored, what_if=what_if, case=case
@@ -68,6 +73,11 @@ class Explanation:
         else:
             yield f"verdict: {self.verdict.outcome}"
             yield from self._compared()
+        if self.other_gate:
+            yield "judged by another gate than its suite's (compare --suite), and made again by that one (suite -> verdict):"
+            yield from (f"  {label(change, 300)}" for change in self.other_gate[:_SHOWN])
+            if len(self.other_gate) > _SHOWN:
+                yield f"  and {len(self.other_gate) - _SHOWN} more"
         yield ""
         for reason in self.verdict.reasons:
             argues = f" -> {reason.blocks}" if reason.blocks else ""
@@ -88,7 +98,7 @@ class Explanation:
         yield from (f"  {label(difference, 300)}" for difference in self.differences[:_SHOWN])
         if len(self.differences) > _SHOWN:
             yield f"  and {len(self.differences) - _SHOWN} more"
-        yield "  Another version of the harness, a gate given with --suite, or scores added since can be why."
+        yield "  Another version of the harness, or scores added since, can be why."
 
 
 def explain(store: Store, reference: str, baseline: str | None, case_id: str | None, changes: Sequence[str] = ()) -> Explanation:
@@ -99,8 +109,9 @@ def explain(store: Store, reference: str, baseline: str | None, case_id: str | N
     if stored is None or (wanted and stored.baseline_run_id != wanted):
         raise UsageError(f"run {run.id} has no stored verdict", todo="harness compare it with a baseline first")
     base = store.run(stored.baseline_run_id) if stored.baseline_run_id else None
-    gate, rules = judging.stored_rules(store, run)
-    changed, gate, rules = apply_changes(changes, gate, rules)
+    suite_gate, suite_rules = judging.stored_rules(store, run)
+    judged = {c.capability: judging.Policy(c.role, c.margin) for c in stored.verdict.comparisons} or suite_rules
+    changed, gate, rules = apply_changes(changes, stored.verdict.gate, judged)
     day = datetime.fromtimestamp(stored.decided_at, UTC).date()  # of the decision: a waiver that has expired since held then
     verdict = judging.weigh(store, run, base, gate, rules, day=day)
     runs = [("candidate", run)] + ([("baseline", base)] if base else [])
@@ -114,7 +125,23 @@ def explain(store: Store, reference: str, baseline: str | None, case_id: str | N
         differences=() if changed else _between(stored.verdict, verdict),
         changed=changed,
         items=tuple(_items(store, runs, case_id)) if case_id else (),
+        other_gate=tuple(_other_gate(suite_gate, suite_rules, stored.verdict.gate, judged)),
     )
+
+
+def _other_gate(
+    suite: Gate, suite_rules: Mapping[str, judging.Policy], gate: Gate, rules: Mapping[str, judging.Policy]
+) -> Iterator[str]:
+    """Where a verdict's gate, roles and margins are not the suite's. A run of less than the suite has fewer capabilities."""
+    yield from differences(verdicts.plain(suite), verdicts.plain(gate))
+    for name, rule in rules.items():
+        own = suite_rules.get(name)
+        if own is None:
+            yield f"{name}: no capability of the suite -> {rule.role}, margin {rule.margin:g}"
+            continue
+        for part in ("role", "margin"):
+            if getattr(own, part) != getattr(rule, part):
+                yield f"{part} of {name}: {_show(getattr(own, part))} -> {_show(getattr(rule, part))}"
 
 
 def _between(stored: Verdict, now: Verdict) -> tuple[str, ...]:

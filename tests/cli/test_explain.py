@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.runs import CANDIDATE, make_record, make_request, make_response, make_score
+from support.suites import write_suite
 
 from harness.cli import call as run
 from harness.cli import judging
@@ -103,12 +104,56 @@ def test_a_stored_verdict_that_the_scores_do_not_give_is_told(store: Path, capsy
     assert "v1.0 dates" not in out.split("What differs")[1].split("Another version")[0]
 
 
-def test_a_verdict_by_another_gate_than_the_suites_names_the_key(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_verdict_by_another_gate_is_made_again_by_that_gate_and_says_which(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Store.open(store) as opened:
         _, rules = judging.stored_rules(opened, opened.run("cand"))
-        judging.judge(opened, opened.run("cand"), opened.run("base"), Gate(alpha=0.01), rules)
+        other = {name: replace(rule, margin=0.12) if name == "v1.0 dates" else rule for name, rule in rules.items()}
+        judging.judge(opened, opened.run("cand"), opened.run("base"), Gate(alpha=0.01), other)
+    assert explain(store) == 0
+    out = capsys.readouterr().out
+    assert "the same verdict as was stored" in out
+    assert "judged by another gate than its suite's (compare --suite)" in out
+    assert "alpha: 0.05 -> 0.01" in out
+    assert "margin of v1.0 dates: 0.1 -> 0.12" in out
+    assert "each bound at 0.01" in out
+    assert explain(store, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["stored"]
+    assert (found["same"], found["other_gate"]) == (True, ["alpha: 0.05 -> 0.01", "margin of v1.0 dates: 0.1 -> 0.12"])
+    assert explain(store, "--what-if", "alpha=0.02") == 0
+    assert "what if: alpha 0.01 -> 0.02" in capsys.readouterr().out
+
+
+def test_compare_with_another_suites_gate_is_explained_by_it(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = {"cases": [{"input": "1", "reference": "1"}], "checks": ["equals"]}
+    strict = {"math": case | {"role": "target"}, "v1.0 dates": case | {"role": "protected", "margin": 0.01}}
+    other = write_suite(tmp_path, {"suite": "demo", "candidates": {"cand": {"model": "org/m"}}, "capabilities": strict})
+    assert run(["compare", "cand", "base", "--suite", str(other), "--store", str(store)]) == 2
+    capsys.readouterr()
+    assert explain(store) == 0
+    out = capsys.readouterr().out
+    assert "verdict: INCONCLUSIVE" in out
+    assert "margin of v1.0 dates: 0.1 -> 0.01" in out
+
+
+def test_a_forged_verdict_under_another_gate_still_differs(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(store) as opened:
+        _, rules = judging.stored_rules(opened, opened.run("cand"))
+        honest = judging.judge(opened, opened.run("cand"), opened.run("base"), Gate(alpha=0.0001), rules)
+        assert honest.outcome is not Outcome.SHIP
+        opened.save_verdict("cand", "base", replace(honest, outcome=Outcome.SHIP))
     assert explain(store) == 4
-    assert "gate.alpha: 0.01 -> 0.05" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert 'outcome: "SHIP" -> "INCONCLUSIVE"' in out
+    assert "alpha: 0.05 -> 0.0001" in out
+
+
+def test_the_suites_own_gate_is_not_told(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(store) == 0
+    assert "another gate" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
