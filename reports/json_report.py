@@ -6,10 +6,11 @@ seesaw{shown, up[], down[], sentence} or null; noise (a sentence, or null); powe
 waivers[{state, capability, case, owner, reason, expires, waived}]; diagnosis[{capability, cases, always, sometimes, unstable,
 format, unscored, kind, advice, k, pass_at_1, pass_at_k, pass_all_k}]; flips[{capability, fixed, broken, churn,
 negative_flip_rate}]; slices[{capability, field, value, n, baseline, candidate, delta, low, high, seesaw}]; history{checkpoints,
-sentence, pairs[], scores{capability: []}} or null; ledgers[{who, run_id, planned, scored, unscored{reason: n},
-errored{code: n}, skipped{reason: n}, closed}]; serving{figure: {candidate, baseline}}; provenance likewise; cases[{id,
-capability, state, must_pass, candidate, baseline, why}]. Scores are in [0, 1], differences in [-1, 1]; what is not known is
-null.
+sentence, pairs[], scores{capability: []}} or null; evidence[{capability, role, n, n_planned, decided_at, limit, for[[cases,
+log10 e]], against[[cases, log10 e]], sentence}] of a sequential run, which decides at limit (160 points a path); ledgers[{who,
+run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n}, closed}]; serving{figure: {candidate,
+baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate, baseline, why}]. Scores are in [0, 1],
+differences in [-1, 1]; what is not known is null.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from reports.nouns import CapabilityView, DiagnosisView, Fact, HistoryView, LedgerView, ReportView, SliceView
+from reports.nouns import CapabilityView, DiagnosisView, EvidenceView, Fact, HistoryView, LedgerView, ReportView, SliceView
 
 SCHEMA_VERSION = 1
 
@@ -79,6 +80,7 @@ def as_dict(view: ReportView) -> dict[str, Any]:
         ],
         "slices": [_slice(row) for row in view.slices],
         "history": _history(view.history) if view.history else None,
+        "evidence": [_evidence(row) for row in view.evidence],
         "ledgers": [_ledger(ledger) for ledger in view.ledgers],
         "serving": _facts(view.serving),
         "provenance": _facts(view.provenance),
@@ -129,6 +131,12 @@ def _history(past: HistoryView) -> dict[str, Any]:
         "pairs": list(past.pairs) if past.pairs_shown else [],
         "scores": {row.name: list(row.scores) for row in past.tracks},
     }
+
+
+def _evidence(row: EvidenceView) -> dict[str, Any]:
+    numbers = {"n": row.n, "n_planned": row.n_planned, "decided_at": row.decided_at, "limit": row.limit}
+    paths = {"for": [list(point) for point in row.above], "against": [list(point) for point in row.below]}
+    return {"capability": row.name, "role": row.role.value, **numbers, **paths, "sentence": row.sentence}
 
 
 def _ledger(ledger: LedgerView) -> dict[str, Any]:

@@ -7,16 +7,17 @@ output stands in a fence longer than any run of backticks it holds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.model import Outcome
-from reports.nouns import CapabilityView, CaseView, ReportView, State
+from reports.nouns import CapabilityView, CaseView, EvidenceView, ReportView, State
 from reports.text import UNKNOWN, plural
 
 MAX_CHARS = 60_000
 _DIAGNOSED, _SLICES = 10, 40
 _OPENED = 10
 _ANSWER_CHARS = 300
+_BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"  # the full block: decided
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$^])")
 _SIGN = {Outcome.SHIP: "\u2705", Outcome.OPTIMIZE: "\u274c", Outcome.INCONCLUSIVE: "\u2754"}
 
@@ -72,6 +73,8 @@ def _blocks(view: ReportView) -> Iterator[str]:
         yield escape(view.noise)
     if view.seesaw:
         yield escape(view.seesaw.sentence)
+    if view.evidence:
+        yield from _evidence(view)
     yield "\n".join(f"- {ledger.who}: {escape(ledger.sum_shown)}" for ledger in view.ledgers)
     yield "**Next:**\n\n" + "\n".join(f"{i}. {escape(step)}" for i, step in enumerate(view.next_steps, 1))
     if failing := [row for row in view.diagnosis if row.failing]:
@@ -96,6 +99,24 @@ def _table(view: ReportView) -> Iterator[str]:
         rows = [f"| {escape(r.name)} | {r.candidate_shown} | {r.n_shown} | {r.missing_shown} |" for r in view.capabilities]
     for start in range(0, len(rows), 100):
         yield "\n".join([head, *rows[start : start + 100]])
+
+
+def _evidence(view: ReportView) -> Iterator[str]:
+    """The path as a line of marks: the odds for and against at ten places on the way, a decade a step."""
+    head = "| Evidence | For, against | Ends |\n|---|---|---|"
+    rows = [f"| {escape(r.name)} | {_path(r.above, r)}<br>{_path(r.below, r)} | {escape(r.sentence)} |" for r in view.evidence]
+    risk = escape(view.evidence_risk)
+    told = f"Cases were asked in a random order until they decided; the evidence is wrong with a chance of at most {risk}."
+    for start in range(0, len(rows), 100):
+        yield (told + "\n\n" if start == 0 else "") + "\n".join([head, *rows[start : start + 100]])
+
+
+def _path(points: Sequence[tuple[int, float]], row: EvidenceView) -> str:
+    """Ten blocks, from nothing (or less) to what decides."""
+    last = max(points[-1][0], 1)
+    at = [max((p for p in points if p[0] <= last * (step + 1) / 10), key=lambda p: p[0]) for step in range(10)]
+    heights = [min(max(value / row.limit, 0.0), 1.0) for _, value in at]
+    return "".join(_BLOCKS[min(int(h * (len(_BLOCKS) - 1) + 1e-9), len(_BLOCKS) - 1)] for h in heights)
 
 
 def _slices(view: ReportView) -> Iterator[str]:

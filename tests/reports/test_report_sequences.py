@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 from dataclasses import replace
@@ -10,7 +11,7 @@ from dataclasses import replace
 from support.reports_fake import Decided, FakeSource, poisoned, seesaw
 
 from harness.model import Case, Item, ItemStatus
-from reports import html, terminal
+from reports import html, json_report, markdown, terminal
 from reports.view import build
 
 
@@ -46,6 +47,31 @@ def test_drawn_in_the_page_and_told_on_the_terminal() -> None:
     assert all(0.0 <= x <= 300.0 for x in coordinates)
     terminal.show(view, file=out)
     assert re.search(r"date normalisation: decided after \d of 40 cases", out.getvalue())
+
+
+def test_told_in_json_and_markdown_as_well() -> None:
+    view = build(sequential(seesaw()), "cand00000001")
+    rows = {row["capability"]: row for row in json_report.as_dict(view)["evidence"]}
+    assert list(rows) == [row.name for row in view.evidence]
+    broke, shown = rows["date normalisation"], next(row for row in view.evidence if row.name == "date normalisation")
+    assert (broke["n"], broke["decided_at"], broke["limit"]) == (shown.n, shown.decided_at, -math.log10(0.05))
+    against = dict(map(tuple, broke["against"]))
+    assert against[broke["decided_at"]] >= broke["limit"] > against[broke["decided_at"] - 1]
+    assert broke["for"][0] == [0, 0.0]
+    assert "null" not in json.dumps(broke)
+    text = markdown.render(view)
+    (line,) = [line for line in text.split("\n") if line.startswith("| date normalisation | ") and "decided after" in line]
+    up, down = line.split(" | ")[1].split("<br>")
+    assert len(up) == len(down) == 10
+    assert down.endswith("\u2588")
+    assert up == "\u2581" * 10
+    assert "wrong with a chance of at most 5%" in text
+
+
+def test_a_gate_of_fixed_n_has_no_evidence_in_any_format() -> None:
+    view = build(seesaw(), "cand00000001")
+    assert json_report.as_dict(view)["evidence"] == []
+    assert "| Evidence |" not in markdown.render(view)
 
 
 def test_what_was_skipped_in_turn_ends_the_path() -> None:
