@@ -413,12 +413,12 @@ def _with_baseline(comparison: CapabilityComparison, policy: Policy, pair: _Pair
         missing_baseline=int(np.count_nonzero(~b.complete)),
         fixed=pair.ids(both & a.passes & ~b.passes),
         broken=pair.ids(both & ~a.passes & b.passes),
-        n_needed=_n_needed(policy.role, result),
+        n_needed=needed_cases(policy.role, result),
         reason=comparison.reason or result.reason,
     )
 
 
-def _n_needed(role: Role, result: PairedComparison) -> int | None:
+def needed_cases(role: Role, result: PairedComparison) -> int | None:
     """Cases to show on which side of what the role asks for the truth lies; None when that is shown already."""
     if role is Role.TARGET:
         shown = result.p_gain <= result.alpha or result.high < result.gain

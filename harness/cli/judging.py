@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from harness.cli.judged_capabilities import Judging, check_baseline, tied, with_judges
 from harness.cli.options import today
 from harness.columns import of_rows
 from harness.comparison import column_facts, compare_columns
@@ -67,12 +68,15 @@ def weigh(
     """Compare and decide; nothing is stored. day: on which waivers must hold."""
     if baseline:
         check_comparable(candidate, baseline)
+        check_baseline(candidate, baseline)
     split = Split(candidate.plan.get("split") or Split.GATE)
     asked = {name: rule for name, rule in rules.items() if not _filter(candidate) or name in _filter(candidate)}
     rows = [store.score_rows(candidate.id)] if baseline is None else _rows(store, candidate, baseline)
     cases, columns = of_rows(*rows, split=split)
     ours, theirs = columns[0], columns[1] if baseline else None
-    comparisons = compare_columns(cases, ours, theirs, asked, gate)
+    compared = compare_columns(cases, ours, theirs, asked, gate)
+    again = () if baseline is None else _rows(store, candidate, baseline)
+    comparisons = with_judges(store, candidate, baseline, compared, gate, again)
     slices = sliced(store, candidate, baseline, gate, asked, gate.slices, split=split) if baseline else ()
     times = store.latencies(candidate.id)
     partial = "; ".join(filter(None, (_partial("candidate", candidate), _partial("baseline", baseline))))
@@ -109,6 +113,8 @@ def _rows(store: Store, candidate: RunRecord, baseline: RunRecord) -> list[Itera
     """The rows of both. A candidate that was asked less (a limit, a filter) is compared on what it was asked: it never ships, and
     so a look at twenty cases against a complete promoted baseline is no error."""
     ours, theirs = store.score_rows(candidate.id), store.score_rows(baseline.id)
+    if pairwise := Judging.of(candidate).pairwise:
+        theirs = tied(theirs, pairwise)
     if not candidate.plan.get("partial_reason"):
         return [ours, theirs]
     asked = {(row.capability, row.case_id) for row in store.score_rows(candidate.id)}

@@ -1,0 +1,291 @@
+"""`harness run` with judges, from suite to exit code: what is asked, what is not asked again, and what a judge's failure is."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.gates import harness
+from support.juries import CASES, answer, scripted, texts, verdict, write_jury
+from support.scripted_server import Body, Fault, ScriptedServer
+
+from harness.model import RunRecord
+from harness.store import Store, StoredJudgment
+
+CANARIES = 3  # of the rubric `helpfulness`
+
+
+def stored(folder: Path, name: str) -> RunRecord:
+    with Store.open(folder / "store") as store:
+        return next(record for record in store.runs() if record.candidate.name == name)
+
+
+def judgments(folder: Path, name: str) -> list[StoredJudgment]:
+    with Store.open(folder / "store") as store:
+        return list(store.judgments(stored(folder, name).id))
+
+
+def about_answers(server: ScriptedServer, model: str = "judge") -> list[dict[str, str]]:
+    """What the judge was shown, canaries aside."""
+    shown = [texts(seen.body) for seen in server.requests if seen.model == model]
+    return [one for one in shown if "guest" in one.get("question", "")]
+
+
+def test_a_judge_decides_like_a_check_and_is_asked_each_question_once(tmp_path: Path) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url)
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert len(about_answers(server)) == CASES + CASES // 2, "half of the answers are the same in both runs"
+        assert server.counts["judge"] == len(about_answers(server)) + 2 * CANARIES
+        before = server.count
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert server.count == before
+    found = judgments(tmp_path, "bad")
+    assert len(found) == CASES
+    assert {one.judgment.value for one in found} == {0.0, 1.0}
+    assert {one.judgment.mode for one in found} == {"schema"}
+    assert sum(one.asked.sent for one in found) == CASES // 2
+    assert all(one.response_id for one in found)
+    kept = stored(tmp_path, "bad").provenance["judging"]
+    assert kept["capabilities"] == {"tone": ["polite"]}
+    assert kept["judges"]["polite"]["kind"] == "pointwise"
+    assert {canary["state"] for canary in kept["canaries"]} <= {"held", "drifted"}
+    assert len(kept["canaries"]) == CANARIES, "those of the last run that asked"
+
+
+def test_a_changed_rule_asks_nobody_and_a_changed_rubric_only_the_judge(tmp_path: Path) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url)
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        before = server.count
+        write_jury(tmp_path, server.url, checks="[{judge: polite}, {type: contains, value: guest, weight: 0.5}]")
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert server.count == before, "responses and replies are stored"
+        write_jury(tmp_path, server.url, checks="[{judge: polite, threshold: 0.9}]")
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert server.count == before
+        shipped = (resources.files("judges.rubrics") / "helpfulness.yaml").read_text()
+        (tmp_path / "mine.yaml").write_text(shipped.replace("task: Grade how well", "task: Grade strictly how well"))
+        write_jury(tmp_path, server.url, judge="kind: pointwise, rubric: ./mine.yaml")
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert server.counts["base"] == server.counts["bad"] == 2 * CASES
+        assert server.count == before + CASES + CASES // 2 + 2 * CANARIES
+    assert stored(tmp_path, "bad").ledger.closed
+
+
+def test_no_server_at_all_is_needed_to_score_anew(tmp_path: Path) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url)
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        url = server.url
+    write_jury(tmp_path, url, checks="[{judge: polite}, {type: contains, value: guest, weight: 0.5}]")
+    assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+
+
+def test_judges_and_their_settings_are_part_of_the_hash_and_secrets_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hash_of(**options: Any) -> str:
+        assert (
+            harness(tmp_path, "run", write_jury(tmp_path, "http://127.0.0.1:1/v1", **options), "--expect-hash", "00000000") == 3
+        )
+        return capsys.readouterr().err.split("hash is ")[1][:12]
+
+    plain = hash_of()
+    assert hash_of(judge_url="http://127.0.0.1:2/v1") == plain
+    assert hash_of(extra="judging: {concurrency: 3}\n") == plain
+    assert hash_of(judge="kind: pointwise, rubric: helpfulness, samples: 3") != plain
+    assert hash_of(checks="[{judge: polite, threshold: 0.9}]") != plain
+    monkeypatch.setenv("JUDGE_KEY", "sk-secret-of-the-judge")
+    with scripted(api_key="sk-secret-of-the-judge") as guarded, scripted() as server:
+        model = f"{{model: judge, endpoint: '{guarded.url}', api_key: '${{JUDGE_KEY}}'}}"
+        judges = f"  keyed: {{kind: pointwise, rubric: helpfulness, model: {model}}}\n"
+        suite = write_jury(tmp_path, server.url, judges=judges, checks="[{judge: keyed}]", cases=4)
+        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        assert {seen.headers["authorization"] for seen in guarded.requests} == {"Bearer sk-secret-of-the-judge"}
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+    assert b"sk-secret-of-the-judge" not in kept
+
+
+def test_what_a_judge_says_that_is_no_verdict_is_unscored_with_the_reason_and_the_books_close(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def opinion(body: Body) -> Any:
+        number = int(texts(body)["question"].split()[-1]) if "guest" in texts(body)["question"] else 0
+        if number % 8 == 1:
+            return "I would rather not say."
+        return json.dumps(verdict(body) | ({"score": 9} if number % 8 == 2 else {}))
+
+    with scripted(opinion) as server:
+        suite = write_jury(tmp_path, server.url, gate="{trust_uncalibrated: true}")
+        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        told = capsys.readouterr().out
+        again = server.count
+        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        assert server.count == again, "a useless verdict is a verdict: it is not asked for again"
+    ledger = stored(tmp_path, "good").ledger
+    assert ledger.closed
+    assert ledger.n_unscored == CASES // 4
+    assert len(ledger.unscored) == 2
+    assert all(reason.startswith("judge-") for reason in ledger.unscored)
+    assert "OPTIMIZE" not in told, "a judge's failure is nothing against the candidate"
+    assert "judge" in told
+
+
+def test_requests_to_a_judge_that_fail_are_asked_again_by_the_same_command(tmp_path: Path) -> None:
+    broken = True
+
+    def fault(number: int, body: Body) -> Fault | None:
+        return Fault.status(500) if broken and body["model"] == "judge" and "guest 1" in texts(body)["question"] else None
+
+    with scripted(faults=fault) as server:
+        suite = write_jury(tmp_path, server.url, extra="judging: {retries: 0}\n")
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 4, "too many failed to judge by the rest"
+        failed = stored(tmp_path, "bad").ledger
+        assert failed.closed
+        assert failed.unscored == {"judge-error": 11}
+        broken = False
+        before = server.counts.copy()
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert server.counts["bad"] == before["bad"]
+        assert server.counts["judge"] - before["judge"] == 11 + 6 + 2 * CANARIES, "11 of the baseline, 6 other answers"
+    assert stored(tmp_path, "bad").ledger.scored == 2 * CASES
+
+
+def test_a_judge_that_is_gone_is_infrastructure_and_the_run_goes_on_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted() as server:
+        judge = scripted()
+        with judge:
+            suite = write_jury(tmp_path, server.url, judge_url=judge.url, extra="judging: {retries: 0}\n")
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 4
+        told = capsys.readouterr().err
+        assert judge.url.rsplit("/", 1)[0] in told or judge.url in told
+        assert "Traceback" not in told
+        assert stored(tmp_path, "base").status == "interrupted"
+        assert stored(tmp_path, "base").ledger.closed
+        with scripted() as mended:
+            write_jury(tmp_path, server.url, judge_url=mended.url, extra="judging: {retries: 0}\n")
+            assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert server.counts["base"] <= 2 * CASES + 64
+
+
+def test_a_judge_whose_server_lacks_the_model_is_told_before_it_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted() as server, scripted(models=("other",)) as judge:
+        suite = write_jury(tmp_path, server.url, judge_url=judge.url)
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 4
+        assert "no model 'judge'" in capsys.readouterr().err
+        assert judge.count == 0
+
+
+def test_a_kill_9_repeats_only_what_was_in_flight(tmp_path: Path) -> None:
+    with scripted(delay=0.02) as server:
+        suite = write_jury(tmp_path, server.url, cases=120, extra="generation: {concurrency: 4}\njudging: {concurrency: 4}\n")
+        command = [sys.executable, "-m", "harness", "run", str(suite), "-c", "bad", "--store", str(tmp_path / "store")]
+        kills = (90, 200, 380)
+        for count in kills:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            deadline = time.monotonic() + 60
+            while server.count < count and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert process.poll() is None, "the run ended before it could be killed"
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1, done.stderr
+        asked = about_answers(server)
+        different = {json.dumps(one, sort_keys=True) for one in asked}
+        assert len(different) == 120 + 60
+        assert len(asked) - len(different) <= 4 * len(kills)
+    rows = judgments(tmp_path, "bad")
+    assert len(rows) == 120
+    assert stored(tmp_path, "bad").ledger.scored == 240
+
+
+def test_several_samples_with_one_answer_are_one_question(tmp_path: Path) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url, cases=10, extra="generation: {samples: 3, temperature: 0.7}\n")
+        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        assert len(about_answers(server)) == 10
+    assert len(judgments(tmp_path, "good")) == 30
+
+
+def test_a_judge_may_be_one_of_the_candidates(tmp_path: Path) -> None:
+    with scripted(answer=lambda body: json.dumps(verdict(body)) if texts(body) else answer(body)) as server:
+        judges = "  peer: {kind: pointwise, rubric: helpfulness, model: base}\n"
+        suite = write_jury(tmp_path, server.url, judges=judges, checks="[{judge: peer}]", cases=10)
+        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        assert len(about_answers(server, "base")) == 10
+        assert server.counts["judge"] == 0
+
+
+# -- pairwise --------------------------------------------------------------------------------------------------------------------
+
+PAIRWISE = "kind: pairwise, rubric: pairwise-preference"
+
+
+def test_a_pairwise_judge_compares_with_the_baseline_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url, judge=PAIRWISE, margin=0.1)
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert server.counts["judge"] >= CASES, "both orders of the answers that differ"
+        told = capsys.readouterr().out
+        assert re.search(r"tone +protected +50.0% +25.0%", told)
+        assert "judge uncalibrated" in told
+    found = judgments(tmp_path, "bad")
+    base = stored(tmp_path, "base")
+    assert {one.baseline_run_id for one in found} == {base.id}
+    assert all(one.baseline_response_id for one in found)
+    lost = [one for one in found if one.judgment.preference == "baseline"]
+    assert len(lost) == CASES // 2
+    assert all(one.judgment.orders == (("baseline", "baseline"),) for one in lost)
+    assert judgments(tmp_path, "base") == [], "a baseline is compared with nothing, and ties with itself"
+    with Store.open(tmp_path / "store") as store:
+        assert {row.value for row in store.score_rows(base.id) if row.capability == "tone"} == {0.5}
+
+
+def test_a_promoted_winner_is_a_tie_with_itself_when_it_becomes_the_baseline(tmp_path: Path) -> None:
+    """Its stored scores say how it fared against the baseline before it; the next candidate starts from one half."""
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url, judge=PAIRWISE, margin=0.1, gate="{trust_uncalibrated: true}")
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert harness(tmp_path, "promote", stored(tmp_path, "bad").id, "--force") == 0
+        assert harness(tmp_path, "run", suite, "-c", "good", "--baseline", "promoted", "--json", tmp_path / "out.json") == 0
+    tone = next(row for row in json.loads((tmp_path / "out.json").read_text())["capabilities"] if row["name"] == "tone")
+    assert tone["baseline"] == 0.5
+    assert tone["candidate"] == 0.75
+    assert tone["delta"] == 0.25
+
+
+def test_runs_compared_with_another_baseline_than_they_were_judged_against_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url, judge=PAIRWISE)
+        harness(tmp_path, "run", suite, "-c", "bad", "-c", "good")
+        capsys.readouterr()
+        assert harness(tmp_path, "compare", stored(tmp_path, "good").id, stored(tmp_path, "bad").id) == 3
+        told = capsys.readouterr().err
+        assert stored(tmp_path, "base").id in told
+        assert "harness run" in told
+
+
+def test_an_answer_whose_counterpart_is_missing_is_unscored(tmp_path: Path) -> None:
+    def fault(number: int, body: Body) -> Fault | None:
+        return Fault.status(400) if body["model"] == "base" and str(body["messages"][-1]["content"]) == "greet guest 3" else None
+
+    with scripted(faults=fault) as server:
+        suite = write_jury(tmp_path, server.url, judge=PAIRWISE, gate="{max_error_rate: 0.5}")
+        harness(tmp_path, "run", suite, "-c", "good")
+    assert stored(tmp_path, "good").ledger.unscored == {"no-baseline": 1}
