@@ -151,6 +151,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen()  # so that the address answers as soon as it is printed
     except OSError as error:
         listening.close()
         import errno
