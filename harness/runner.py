@@ -90,7 +90,7 @@ class Plan:
     def cases(self) -> Iterator[Case]:
         for name, capability in self.suite.capabilities.items():
             if not self.capabilities or name in self.capabilities:
-                yield from capability.of(self.split)[: self.limit]
+                yield from islice(capability.of(self.split), self.limit)
 
     def requests(self, cases: Iterable[Case] | None = None) -> Iterator[Request]:
         """Every (case, sample), in suite order, or those of some cases. Rendered as they are pulled: no memory."""

@@ -11,8 +11,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.model import CapabilityComparison, CheckResult, Item, ItemStatus, Message, Response, Role, ScoreRow
+from harness.packed import Packed
 from reports import diff
 from reports.nouns import CaseGroup, CaseLine, CaseView, CheckView, MessageView, ResponseView, Segment, State, Text, Trouble
 from reports.source import ReportSource
@@ -88,18 +90,34 @@ class _Samples:
 
 def case_lines(
     candidate: Iterable[ScoreRow], baseline: Iterable[ScoreRow], comparisons: Sequence[CapabilityComparison]
-) -> tuple[CaseLine, ...]:
+) -> Sequence[CaseLine]:
     """Every case of the candidate's run in the order of capabilities and ids. Flips are those that the comparison found."""
     ours, theirs = _by_case(candidate), _by_case(baseline)
     flips = {(c.capability, i): State.BROKEN for c in comparisons for i in c.broken}
     flips |= {(c.capability, i): State.FIXED for c in comparisons for i in c.fixed}
     rank = {c.capability: position for position, c in enumerate(comparisons)}
-    lines = []
-    for key in sorted(ours, key=lambda k: (rank.get(k[0], len(rank)), k)):
-        mine, other = ours[key], theirs.get(key)
-        state, why = _state(mine, other, flips.get(key))
-        lines.append(CaseLine(key[1], key[0], state, mine.must_pass, mine.mean, other.mean if other else None, why))
-    return tuple(lines)
+
+    def lines() -> Iterator[CaseLine]:
+        for key in sorted(ours, key=lambda k: (rank.get(k[0], len(rank)), k)):
+            mine, other = ours[key], theirs.get(key)
+            state, why = _state(mine, other, flips.get(key))
+            yield CaseLine(key[1], key[0], state, mine.must_pass, mine.mean, other.mean if other else None, why)
+
+    return packed(lines())
+
+
+def packed(lines: Iterable[CaseLine]) -> Sequence[CaseLine]:
+    """Lines to be kept: those of a hundred thousand cases are 32 MB as objects."""
+    states = {state.value: state for state in State}
+
+    def line(values: tuple[Any, ...]) -> CaseLine:
+        case_id, capability, state, *rest = values
+        return CaseLine(case_id, capability, states[state], *rest)
+
+    def values(line: CaseLine) -> tuple[Any, ...]:
+        return line.id, line.capability, line.state.value, line.must_pass, line.candidate, line.baseline, line.why
+
+    return Packed(lines, values, line)
 
 
 def _by_case(rows: Iterable[ScoreRow]) -> dict[tuple[str, str], _Samples]:

@@ -6,7 +6,7 @@ characters, bounded length) and is still unescaped: each renderer escapes for it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -415,7 +415,7 @@ class ReportView:
     troubles_left_out: int
     serving: tuple[Fact, ...]
     provenance: tuple[Fact, ...]
-    cases: tuple[CaseLine, ...] = field(default=(), repr=False)
+    cases: Sequence[CaseLine] = field(default=(), repr=False)
     evidence: tuple[EvidenceView, ...] = field(default=(), repr=False)
     evidence_risk: str = ""
     waivers: tuple[WaiverView, ...] = ()

@@ -105,7 +105,7 @@ def build(
         troubles_left_out=more,
         serving=_serving(source, run, base),
         provenance=_provenance(run, base),
-        cases=tuple(_clean(line) for line in lines),
+        cases=evidence.packed(_clean(line) for line in lines),
         evidence=_sequences(source, verdict, run, base) if verdict and base else (),
         evidence_risk=f"{100 * verdict.gate.alpha:g}%" if verdict else "",
         diagnosis=diagnosis.views(source, run, cases, lines, comparisons, limits, has_baseline=base is not None),

@@ -15,6 +15,7 @@ FLOORS = {
     "harness": 0,
     "harness.errors": 0,
     "harness.model": 1,
+    "harness.packed": 1,
     "harness.plugs": 2,
     "harness.suite": 2,
     "harness.rows": 2,

@@ -249,14 +249,10 @@ def latencies(connection: Connection, run_id: str) -> Latencies:
             columns.setdefault(name, []).append(values)
     if not columns:
         return Latencies(0, 0, None, None, None, None, 0, 0)
-    return Latencies(
-        sum(map(len, columns["cached"])),
-        sum(int(values.sum()) for values in columns["cached"]),
-        *_quantiles(columns["ttft_s"]),
-        *_quantiles(columns["total_s"]),
-        *(sum(int(values.sum()) for values in columns[name]) for name in ("prompt", "completion")),
-        *_quantiles(columns["tpot_s"]),
-    )
+    total = {name: sum(int(part.sum()) for part in columns[name]) for name in ("cached", "prompt", "completion")}
+    ttft, whole, tpot = (_quantiles(columns[name]) for name in ("ttft_s", "total_s", "tpot_s"))
+    n = sum(map(len, columns["cached"]))
+    return Latencies(n, total["cached"], *ttft, *whole, total["prompt"], total["completion"], *tpot)
 
 
 def _quantiles(parts: Sequence[Any]) -> tuple[float | None, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -57,13 +57,17 @@ def _capability(item: Capability, prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def cases_digest(cases: tuple[Case, ...]) -> str:
+def cases_digest(cases: Iterable[Case]) -> str:
     """sha256 over what is known of each case beside its content, which its id stands for; row order does not matter."""
     digest = hashlib.sha256()
-    for case in sorted(cases, key=lambda case: case.id):
-        line = f"{case.id} {case.split} {case.must_pass:d} {case.cluster!r}"
-        digest.update(f"{line} {digest_of(case.metadata)}\n".encode() if case.metadata else f"{line}\n".encode())
+    for _, line in sorted((case.id, _line(case)) for case in cases):
+        digest.update(line.encode())
     return digest.hexdigest()
+
+
+def _line(case: Case) -> str:
+    line = f"{case.id} {case.split} {case.must_pass:d} {case.cluster!r}"
+    return f"{line} {digest_of(case.metadata)}\n" if case.metadata else f"{line}\n"
 
 
 def _public(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from harness.cases import CaseSource, load_cases
+from harness.cases import CaseSource, load_cases, packed
 from harness.checks import Spec, parse_checks
 from harness.errors import Fault, SuiteError
 from harness.model import Case, Floor, Gate, Prompt, Split, Waiver
@@ -92,14 +92,14 @@ class _Loading:
             self.faults.append(
                 Fault(self.document.where(("gate", "sequential")), what, "set it to false, or keep one case of each")
             )
-        asked = stack_generation(spec.generation, item.generation)
+        asked, kept = stack_generation(spec.generation, item.generation), packed(planned)
         self.faults += reference_faults(checks, planned, self.document.path.parent, lambda case: self.where_case(case))
         return Capability(
             name=name,
             role=item.role,
             margin=item.margin,
-            cases=planned,
-            all_cases=cases,
+            cases=kept,
+            all_cases=kept if len(planned) == len(cases) else packed(cases),
             checks=checks,
             score=item.score,
             split=item.split,

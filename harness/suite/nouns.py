@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from harness.cases import packed
 from harness.checks import Spec
 from harness.model import Case, Gate, Prompt, Role, Sampling, Split
 from harness.suite.spec import ServeSpec
@@ -62,15 +63,16 @@ class Judging:
 class Capability:
     """A named group of cases with one score.
 
-    cases: those that are run (the capability's split). all_cases: both splits; only curation and ``--split`` look at them.
-    sampling, samples, thinking and the two policies are complete: the suite's settings with the capability's overrides.
+    cases: those that are run (the capability's split). all_cases: both splits; only curation and ``--split`` look at them. A
+    loaded suite keeps both packed. sampling, samples, thinking and the two policies are complete: the suite's settings with the
+    capability's overrides.
     """
 
     name: str
     role: Role
     margin: float
-    cases: tuple[Case, ...]
-    all_cases: tuple[Case, ...]
+    cases: Sequence[Case]
+    all_cases: Sequence[Case]
     checks: tuple[Spec, ...]
     score: str = "mean"  # mean | pass
     split: str = "gate"  # gate | dev | all
@@ -81,9 +83,9 @@ class Capability:
     on_empty: str = "unscored"
     description: str = ""
 
-    def of(self, split: Split | None) -> tuple[Case, ...]:
+    def of(self, split: Split | None) -> Sequence[Case]:
         """The cases of one split whatever the suite runs; None: those the suite runs."""
-        return self.cases if split is None else tuple(case for case in self.all_cases if case.split is split)
+        return self.cases if split is None else packed(case for case in self.all_cases if case.split is split)
 
 
 @dataclass(frozen=True, slots=True)
