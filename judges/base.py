@@ -44,7 +44,7 @@ class AskingOptions(JudgeOptions):
     explain: bool = Field(default=True, description="Whether the judge gives its reasons before its verdict.")
     form: Literal["auto", "schema", "text"] = Field(
         default="auto",
-        description="auto: the richest form the server takes. text: a last line at once, for servers that are known to refuse schemas.",
+        description="auto: the richest form the server takes. text: a last line at once, for servers that refuse schemas.",
     )
     question: str | None = Field(
         default=None,
