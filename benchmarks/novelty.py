@@ -1,6 +1,6 @@
 """52,000 instructions through the ROUGE-L novelty filter, each against all accepted before it, as Self-Instruct does.
 
-    python benchmarks/novelty.py [--count 52000] [--verify 300]
+    python benchmarks/novelty.py [--count 52000] [--verify 60]
 
 The instructions are made, by a seeded generator, from the 175 seed tasks of Self-Instruct: their sentences with words exchanged
 against words of other tasks, so that lengths, frequent words and near repetitions are like those of a real pool. ``--verify``
@@ -22,7 +22,7 @@ from harness.quality.novelty import THRESHOLD, NoveltyIndex
 
 SEEDS = Path(__file__).parent.parent / "harness" / "quality" / "seeds" / "seed_tasks.jsonl"
 COUNT = 52_000
-VERIFIED = 300
+VERIFIED = 60
 
 
 def instructions(count: int, seed: int = 20221220) -> Iterator[str]:

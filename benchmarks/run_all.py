@@ -22,6 +22,7 @@ import client_cpu
 import common
 import compare
 import memory
+import novelty
 import resume
 import startup
 
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[int], dict[str, Any]]] = {
     "client_cpu": client_cpu.measure,
     "compare": compare.measure,
     "memory": memory.measure,
+    "novelty": novelty.measure,
     "resume": resume.measure,
     "startup": lambda repeat: startup.measure(max(10, repeat)),
 }
@@ -72,6 +74,9 @@ def rows(found: dict[str, Any]) -> Iterator[Row]:
     for what, figure in found.get("compare", {}).items():
         times = f"{figure['wall_s']:.2f} s ({figure['cpu_s']:.2f} s CPU), {figure['peak_mb']} MB"
         yield f"`harness compare` of two files, {compare.CAPABILITIES} capabilities, {what}", times
+    if novel := found.get("novelty"):
+        what = f"ROUGE-L novelty filter, {novel['instructions']:,} instructions ({novel['accepted']:,} accepted), one core"
+        yield what, f"{novel['wall_s']:.1f} s ({novel['cpu_s']:.1f} s CPU), {novel['peak_mb']} MB"
     for command, figure in found.get("startup", {}).items():
         yield f"`{command}`", f"{figure['wall_s']:.2f} s ({figure['cpu_s']:.2f} s CPU)"
 

@@ -1,8 +1,8 @@
 """Which rows say again what an earlier row said: exactly, by ROUGE-L, by MinHash, by meaning.
 
 Each method goes through the rows once, in order, and keeps the first of what is alike; a row that is dropped says which kept row
-it repeats and how much alike they are. Same rows, same decisions. What is remembered of a kept row: exact two digests (0.3 GB for
-a million rows, whatever their length), rouge its words as numbers, minhash its shingles and signature, semantic a vector.
+it repeats and how much alike they are. Same rows, same decisions. What is remembered of a kept row: exact two digests (150 MB for
+a million rows, however long), rouge its words as numbers, minhash its shingles and signature, semantic a vector.
 
 exact     the same text but for letter case, white space and how accents are encoded (NFC); punctuation counts: 2-2 is not 2+2
 rouge     ROUGE-L F above 0.7 as in Self-Instruct; decisions are rouge-score's (harness.quality.novelty)
@@ -70,18 +70,21 @@ def method(name: str, threshold: float | None = None, embed: Callable[[], Embed]
 
 def exact(rows: Iterable[T], text: Callable[[T], str]) -> Decisions[T]:
     """The same text but for letter case and white space. Rows without text are kept: there is nothing to compare."""
-    first: dict[bytes, int] = {}
-    as_written: dict[int, bytes] = {}
+    kept: dict[bytes, int] = {}  # digest -> place in the two arrays
+    positions, as_written = array("Q"), array("Q")
     for position, row in enumerate(rows):
         said = text(row)
         plain = " ".join(unicodedata.normalize("NFC", said).casefold().split())
-        known = first.setdefault(_digest(plain), position) if plain else position
-        if known == position:
-            as_written[position] = _digest(said)[:8]
-            yield row, None
-        else:
-            same = as_written[known] == _digest(said)[:8]
-            yield row, Twin(known, 1.0, "the same text" if same else "the same text but for case and spacing")
+        own = int.from_bytes(_digest(said)[:8], "big")
+        place = kept.setdefault(_digest(plain), len(positions)) if plain else -1
+        if 0 <= place < len(positions):
+            why = "the same text" if as_written[place] == own else "the same text but for case and spacing"
+            yield row, Twin(positions[place], 1.0, why)
+            continue
+        if plain:
+            positions.append(position)
+            as_written.append(own)
+        yield row, None
 
 
 def _digest(text: str) -> bytes:
