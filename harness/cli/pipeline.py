@@ -51,6 +51,7 @@ class Ask:
     fresh: bool = False
     resume: bool = False
     aa: bool = False
+    dry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,10 @@ class Finished:
 
 
 def run_suite(ask: Ask, store: Store) -> list[Finished]:
-    """Bring every run that is asked for to its end. Raises what stops it; what was done is stored."""
+    """Bring every run that is asked for to its end; none when they are only to be told of (dry). Raises what stops it; what was
+    done is stored."""
     if ask.aa:
-        return [_run_twice(ask, store)]
+        return _run_twice(ask, store)
     suite = ask.suite
     names = _chosen(ask)
     base_name = ask.baseline or suite.baseline
@@ -80,15 +82,25 @@ def run_suite(ask: Ask, store: Store) -> list[Finished]:
     for plan in plans.values():
         check_plan(plan)
     _refuse_twins(suite, plans)
+    baseline_id = promoted.id if promoted else plans[base_name].run_id if base_name in plans else None
+    if ask.dry:
+        return _show_dry(suite, plans, store, baseline_id)
     if ask.resume:
         _check_resumable(store, [plans[name] for name in names])
     if suite.gate.sequential and (promoted or base_name in plans):
         runs = _until_done(_execute_pairs(suite, plans, store, promoted or str(base_name)))
     else:
-        baseline_id = promoted.id if promoted else plans[base_name].run_id if base_name in plans else None
         runs = _until_done(_execute_all(suite, plans, store, baseline_id))
     baseline = promoted or (runs.get(base_name) if base_name else None)
     return [Finished(runs[name], _another(baseline, runs[name])) for name in names]
+
+
+def _show_dry(suite: Suite, plans: Mapping[str, Plan], store: Store, baseline_id: str | None) -> list[Finished]:
+    from harness.cli import dry
+
+    for line in dry.lines(suite, plans, store, baseline_id):
+        click.echo(line)
+    return []
 
 
 def run_plans(suite: Suite, plans: Mapping[str, Plan], store: Store) -> dict[str, RunRecord]:
@@ -120,7 +132,7 @@ def _refuse_twins(suite: Suite, plans: Mapping[str, Plan]) -> None:
             )
 
 
-def _run_twice(ask: Ask, store: Store) -> Finished:
+def _run_twice(ask: Ask, store: Store) -> list[Finished]:
     """A/A: the baseline, and the baseline again with other seeds and in another order, whatever the gate asks in sequence."""
     suite, name = ask.suite, _baseline_alone(ask, store)
     candidate = identify_candidate(suite, name, DigestCache(store.path / "digests.json"))
@@ -128,10 +140,12 @@ def _run_twice(ask: Ask, store: Store) -> Finished:
     once = Plan(suite, candidate, ask.limit, ask.capabilities, ask.split)
     again = replace(once, nonce=nonce, seed_offset=AA_SEEDS)
     check_plan(once)
+    if ask.dry:
+        return _show_dry(suite, {name: once, f"{name} again": again}, store, once.run_id)
     if ask.resume:
         _check_resumable(store, [again])
     runs = _until_done(_execute_all(suite, {name: once, f"{name} again": again}, store, once.run_id))
-    return Finished(runs[f"{name} again"], runs[name])
+    return [Finished(runs[f"{name} again"], runs[name])]
 
 
 def _baseline_alone(ask: Ask, store: Store) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--fresh", is_flag=True, help="Begin a new run even if one is stored (stored answers count).")
 @click.option("--resume", is_flag=True, help="Fail when there is no stored run to continue.")
 @click.option("--aa", is_flag=True, help="Measure the noise: ask the baseline twice, compare it with itself. Never ships.")
+@click.option("--dry-run", "dry", is_flag=True, help="Tell requests and tokens, of candidates and judges, and ask nothing.")
 @click.option("--expect-hash", metavar="HASH", help="Fail unless the suite has this hash.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Requests in flight, instead of the suite's.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write the HTML report here (one candidate only).")
@@ -43,6 +46,8 @@ def command(suite: Path, store_dir: Path, expect_hash: str | None, concurrency: 
     wanted = {"html": options["report"], "markdown": options["markdown"], "junit": options["junit"], "json": options["json_path"]}
     _check_paths([path for path in wanted.values() if path])
     finished = _run(suite, store_dir, expect_hash, concurrency, options)
+    if options["dry"]:
+        return 0
     # From here on the store is enough. The suite and its cases are gone before scipy comes: so memory holds only one of them.
     from harness.cli import judging, outputs
     from reports.terminal import show
@@ -108,9 +113,12 @@ def _run(
         fresh=options["fresh"],
         resume=options["resume"],
         aa=options["aa"],
+        dry=options["dry"],
     )
-    with open_store(store_dir, create=True) as store:
-        return pipeline.run_suite(ask, store)
+    with contextlib.ExitStack() as stack:
+        if ask.dry and not (store_dir / "lock").exists():  # it leaves nothing behind, not even an empty store
+            store_dir = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "store"
+        return pipeline.run_suite(ask, stack.enter_context(open_store(store_dir, create=True)))
 
 
 def _named(path: Path, candidate: str, count: int) -> Path:
