@@ -52,16 +52,28 @@ def prepare(name: str, options: Any, setting: Setting) -> tuple[JudgeSpec | None
     kind_name = options.get("kind")
     if not isinstance(kind_name, str):
         return None, [SpecFault(("kind",) if "kind" in options else (), "the judge's kind is missing", _kinds())]
+    if kind_name not in (valid := plugs.names(KIND)):
+        return None, [SpecFault(("kind",), f"there is no kind of judge named {kind_name!r}", plugs.nearest(kind_name, valid))]
     try:
         kind: JudgeType = plugs.find(KIND, kind_name)
-    except UsageError as error:
+    except UsageError as error:  # another distribution's, that does not load
         return None, [SpecFault(("kind",), error.what, error.todo)]
     try:
         parsed = kind.options.model_validate(dict(options))
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        return None, [_fault(detail, kind) for detail in details]
+        wrong = {detail["loc"][0] for detail in details if detail["loc"]}
+        rest = {key: value for key, value in options.items() if key not in wrong}
+        return None, [*(_fault(detail, kind) for detail in details), *_faults_of_rest(kind, name, rest, setting)]
     return kind.prepare(name, parsed, setting)
+
+
+def _faults_of_rest(kind: JudgeType, name: str, rest: Mapping[str, Any], setting: Setting) -> list[SpecFault]:
+    """What is wrong with the keys that are well-formed by themselves, where they are enough to go on with."""
+    try:
+        return kind.prepare(name, kind.options.model_validate(rest), setting)[1]
+    except ValidationError:
+        return []
 
 
 def prepare_asking(
@@ -143,7 +155,8 @@ def _fault(detail: Any, kind: JudgeType) -> SpecFault:
         todo = plugs.nearest(str(location[-1]), valid) if valid else ""
         return SpecFault(location, f"unknown key {str(location[-1])!r}", todo)
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return SpecFault(location, message)
+    dotted = ".".join(map(str, location))
+    return SpecFault(location, f"{dotted}: {message}" if dotted else message)
 
 
 def _kinds() -> str:

@@ -33,7 +33,7 @@ def test_the_kinds() -> None:
         ("helpfulness", "judges.tone", "a judge is a mapping"),
         ({}, "judges.tone", "kind is missing"),
         ({"kind": 3}, "judges.tone.kind", "kind is missing"),
-        ({"kind": "pointwize"}, "judges.tone.kind", "no judge named 'pointwize'"),
+        ({"kind": "pointwize"}, "judges.tone.kind", "no kind of judge named 'pointwize'"),
         ({"kind": "pointwise", "model": "m"}, "judges.tone", "'rubric' is missing"),
         ({**POINTWISE, "sample": 3}, "judges.tone.sample", "unknown key 'sample'"),
         ({**POINTWISE, "samples": 0}, "judges.tone.samples", "greater than or equal to 1"),
@@ -51,6 +51,11 @@ def test_the_kinds() -> None:
 )
 def test_faults_have_places(options: Any, where: str, what: str) -> None:
     assert [(place, what in text) for place, text in faults(options)] == [(where, True)]
+
+
+def test_a_malformed_key_does_not_hide_what_is_wrong_with_another() -> None:
+    found = faults({**POINTWISE, "samples": 0, "rubric": "politeness", "question": "{{"})
+    assert [place for place, _ in found] == ["judges.tone.samples", "judges.tone.rubric", "judges.tone.question"]
 
 
 def test_every_fault_at_once() -> None:
