@@ -134,13 +134,13 @@ def calibrate(
     drawn = any(case.probability is not None for case in cases)
     held, left_out = [], Counter[str]()
     for case in cases:
-        truth = _most(said.verdict for said in case.people)
+        truth = people_say(case)
         if drawn and case.probability is None:
             left_out["not drawn by chance"] += 1
         elif truth is None:
             left_out["people disagree" if case.people else "no label"] += 1
         else:
-            held.append(_Held(case, truth, _mean(said.score for said in case.people), *_verdict(case.rulings)))
+            held.append(_Held(case, truth, _mean(said.score for said in case.people), *judge_says(case)))
     weighted = drawn and len({h.case.probability for h in held}) > 1
     every = _Sample(tuple(held), weighted, any(h.case.cluster is not None for h in held))
     judged = every.of(h for h in held if h.verdict is not None)
@@ -210,12 +210,17 @@ def _mean(scores: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _verdict(rulings: Sequence[Ruling]) -> tuple[str | None, float | None, str]:
+def people_say(case: LabelledCase) -> str | None:
+    """People's verdict on a case: the one that more of them gave than any other."""
+    return _most(said.verdict for said in case.people)
+
+
+def judge_says(case: LabelledCase) -> tuple[str | None, float | None, str]:
     """The judge's verdict and score on a case, and the reason where there is no verdict."""
-    forward = [r for r in rulings if r.swapped is False]
-    swapped = [r for r in rulings if r.swapped is True]
+    forward = [r for r in case.rulings if r.swapped is False]
+    swapped = [r for r in case.rulings if r.swapped is True]
     if not forward or not swapped:
-        return _of_samples(rulings)
+        return _of_samples(case.rulings)
     first, second = _of_samples(forward), _of_samples(swapped)
     if first[0] is None or second[0] is None:
         return None, None, first[2] or second[2]

@@ -217,8 +217,11 @@ def _facts(row: Row) -> dict[str, Any]:
         if isinstance(row.get(first), str) and isinstance(row.get(second), str):
             facts["lengths"] = (len(row[first]), len(row[second]))
     makers = row.get("generator_1"), row.get("generator_2")
+    both = str(row.get("cmp_key", "")).split("_")  # PandaLM: opt-7b_pythia-6.9b gave response1 and response2
     if all(isinstance(maker, str) for maker in makers):
         facts["makers"] = makers
+    elif len(both) == 2 and all(both):
+        facts["makers"] = tuple(both)
     if isinstance(row.get("cluster"), str):
         facts["cluster"] = row["cluster"]
     if row.get("probability") is not None:

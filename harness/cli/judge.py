@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group("judge")
 def command() -> None:
-    """Judges: how far they agree with people."""
+    """Judges and people: how far they agree, and whom they prefer."""
 
 
 @command.command("calibrate")
@@ -78,6 +78,34 @@ def calibrate_command(
             click.echo(f"{label(one.judge)}: {label(why)}", err=True)
     if short:
         raise click.exceptions.Exit(1)
+
+
+@command.command("rank")
+@click.option("--labels", type=click.Path(path_type=Path), help="File of labelled pairs that says who gave each answer.")
+@click.option("--judgments", type=click.Path(path_type=Path), help="Rank by a judge's verdicts on these pairs, not by people's.")
+@click.option("--run", "run_id", help="A stored run: by the choices and rankings of its reviews.")
+@click.option("--judge", "only", help="Which judge, where the file has several.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@store_option
+def rank_command(
+    labels: Path | None, judgments: Path | None, run_id: str | None, only: str | None, as_json: bool, store_dir: Path
+) -> None:
+    """Rank candidates by comparisons in pairs (Bradley-Terry), with win rates as they are and at equal length."""
+    from harness.cli import judge_rank
+    from harness.errors import UsageError
+
+    if labels is not None:
+        who, field = judge_rank.of_files(labels, judgments, only)
+    elif run_id is not None:
+        with open_store(store_dir) as store:
+            who, field = judge_rank.of_run(store, run_id)
+    else:
+        raise UsageError("neither --labels nor --run is given", todo="Name a file of labelled pairs, or a stored run")
+    if as_json:
+        click.echo(json.dumps(judge_rank.as_dict(who, field), ensure_ascii=False))
+        return
+    for line in judge_rank.lines(who, field):
+        click.echo(line)
 
 
 def as_dict(found: Sequence[Calibration], min_kappa: float | None = None) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
-from harness.cli.layout import columns_of, fit
+from harness.cli.layout import columns_of, fit, wrap
 from harness.model import Calibration, Estimate
 from reports.calibration import Figure, JudgeView, view_of
 from reports.text import UNKNOWN
@@ -54,7 +53,7 @@ def _of_judge(view: JudgeView) -> Iterator[str]:
     for name, cells in view.confusion:
         yield f"  {'  ' + name:<{_NAME}} " + "".join(f"{cell:>9}" for cell in cells)
     for note in view.notes:
-        yield from textwrap.wrap(f"  {note}", 80, subsequent_indent="    ")
+        yield from wrap(f"  {note}", 80, indent="    ")
 
 
 def _row(figure: Figure) -> Iterator[str]:
@@ -62,7 +61,4 @@ def _row(figure: Figure) -> Iterator[str]:
     if not figure.reason:
         yield f"{head}   {figure.interval:<18} {figure.cases:>6}"
         return
-    first, *rest = textwrap.wrap(figure.reason, 80 - columns_of(head) - 3) or [""]
-    yield f"{head}   {first}"
-    for line in rest:
-        yield f"{' ' * (columns_of(head) + 3)}{line}"
+    yield from wrap(f"{head}   {figure.reason}", 80, indent=" " * (columns_of(head) + 3))

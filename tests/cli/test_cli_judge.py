@@ -227,3 +227,67 @@ def test_a_run_without_judges_or_labels_says_so(tmp_path: Path, capsys: Any) -> 
     assert harness(tmp_path, "judge", "calibrate", "--run", "cand1", "--judge", "x") == 3
     assert "has no judge 'x'" in capsys.readouterr().err
     assert store.calibrations(["d" * 32]) == []
+
+
+# -- ranking ---------------------------------------------------------------------------------------------------------------------
+
+PANDALM = DATA / "pandalm" / "testset-v1.json"
+
+
+def test_five_models_are_ranked_by_people_and_by_a_judge(tmp_path: Path, capsys: Any) -> None:
+    assert harness(tmp_path, "judge", "rank", "--labels", PANDALM) == 0
+    text = capsys.readouterr().out
+    assert "ranked by people: 999 comparisons, 999 independent" in text
+    assert " ".join(text.split("log-odds")[1].split()[:8]) == "1 llama-7b 67.4 % 63.7 to 70.8 +0.72"
+    assert max(map(columns_of, text.splitlines())) <= 80
+    judged = DATA / "pandalm" / "gpt-3.5-turbo-testset-v1.json"
+    assert harness(tmp_path, "judge", "rank", "--labels", PANDALM, "--judgments", judged, "--json") == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one["by"] == "gpt-3.5-turbo-testset-v1"
+    assert one["left_out"] == {"no verdict": 25}
+    assert len(one["duels"]) == 10
+
+
+def test_hostile_makers_are_ranked_in_80_columns(tmp_path: Path, capsys: Any) -> None:
+    rows = [
+        {"case_id": i, "preference": 1 + i % 2, "generator_1": HOSTILE + "a", "generator_2": HOSTILE + "b"} for i in range(30)
+    ]
+    assert harness(tmp_path, "judge", "rank", "--labels", write_rows(tmp_path / "labels.jsonl", rows)) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert max(map(columns_of, out.splitlines())) <= 80
+    alone = write_rows(tmp_path / "alone.jsonl", [{**row, "preference": 1} for row in rows])
+    assert harness(tmp_path, "judge", "rank", "--labels", alone) == 0
+    out = capsys.readouterr().out
+    assert "no ranking: " in out
+    assert max(map(columns_of, out.splitlines())) <= 80
+
+
+def test_a_reviews_rankings_rank_the_candidates(tmp_path: Path, capsys: Any) -> None:
+    store = store_with_judgments(tmp_path)
+    assert harness(tmp_path, "judge", "rank", "--run", "cand1") == 3
+    assert "nobody has compared answers of run cand1 with others" in capsys.readouterr().err
+    with LabelStore(store).writer() as writer:
+        for i in range(30):
+            order = (("a",), ("b",)) if i % 3 else (("b",), ("a",))
+            about = {"case_id": f"{i:016x}", "responses": ("a", "b"), "sides": ("cand1", "base1"), "ranking": order}
+            writer.add(make_label("rank", run_id="cand1", baseline_run_id="base1", **about))
+    assert harness(tmp_path, "judge", "rank", "--run", "cand1", "--json") == 0
+    one = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in one["standings"]["strengths"]] == ["tuned", "base"]
+    assert one["duels"][0]["wins"]["value"] == pytest.approx(20 / 30)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "neither --labels nor --run is given"),
+        (["--labels", PANDALM, "--judgments", DATA / "pandalm" / "gpt-3.5-turbo-testset-v1.json", "--judge", "x"], "which judge"),
+    ],
+)
+def test_a_ranking_needs_pairs(tmp_path: Path, capsys: Any, words: list[Any], says: str) -> None:
+    assert harness(tmp_path, "judge", "rank", *words) == 3
+    assert says in capsys.readouterr().err
+    single = write_rows(tmp_path / "single.jsonl", [{"case_id": 1, "passed": True}])
+    assert harness(tmp_path, "judge", "rank", "--labels", single) == 3
+    assert "labels of single answers" in capsys.readouterr().err
