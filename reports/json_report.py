@@ -6,11 +6,12 @@ seesaw{shown, up[], down[], sentence} or null; noise (a sentence, or null); powe
 waivers[{state, capability, case, owner, reason, expires, waived}]; diagnosis[{capability, cases, always, sometimes, unstable,
 format, unscored, kind, advice, k, pass_at_1, pass_at_k, pass_all_k}]; flips[{capability, fixed, broken, churn,
 negative_flip_rate}]; slices[{capability, field, value, n, baseline, candidate, delta, low, high, seesaw}]; history{checkpoints,
-sentence, pairs[], scores{capability: []}} or null; evidence[{capability, role, n, n_planned, decided_at, limit, for[[cases,
-log10 e]], against[[cases, log10 e]], sentence}] of a sequential run, which decides at limit (160 points a path); ledgers[{who,
-run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n}, closed}]; serving{figure: {candidate,
-baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate, baseline, why}]. Scores are in [0, 1],
-differences in [-1, 1]; what is not known is null.
+sentence, pairs[], scores{capability: []}} or null; people{raters, looked_at, of, agree, both, disputed, sentence,
+marks{mark: n}, marked[{case, capability, mark, rater, comment}]} or null; evidence[{capability, role, n, n_planned, decided_at,
+limit, for[[cases, log10 e]], against[[cases, log10 e]], sentence}] of a sequential run, which decides at limit (160 points a
+path); ledgers[{who, run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n}, closed}];
+serving{figure: {candidate, baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate, baseline, why}].
+Scores are in [0, 1], differences in [-1, 1]; what is not known is null.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from reports.nouns import CapabilityView, DiagnosisView, EvidenceView, Fact, HistoryView, LedgerView, ReportView, SliceView
+from reports.nouns import (
+    CapabilityView,
+    DiagnosisView,
+    EvidenceView,
+    Fact,
+    HistoryView,
+    LedgerView,
+    PeopleView,
+    ReportView,
+    SliceView,
+)
 
 SCHEMA_VERSION = 1
 
@@ -80,6 +91,7 @@ def as_dict(view: ReportView) -> dict[str, Any]:
         ],
         "slices": [_slice(row) for row in view.slices],
         "history": _history(view.history) if view.history else None,
+        "people": _people(view.people) if view.people else None,
         "evidence": [_evidence(row) for row in view.evidence],
         "ledgers": [_ledger(ledger) for ledger in view.ledgers],
         "serving": _facts(view.serving),
@@ -131,6 +143,13 @@ def _history(past: HistoryView) -> dict[str, Any]:
         "pairs": list(past.pairs) if past.pairs_shown else [],
         "scores": {row.name: list(row.scores) for row in past.tracks},
     }
+
+
+def _people(people: PeopleView) -> dict[str, Any]:
+    names = ("raters", "looked_at", "of", "agree", "both", "disputed", "sentence")
+    marked = [dict(zip(("case", "capability", "mark", "rater", "comment"), row, strict=True)) for row in people.marked]
+    counts = {name: getattr(people, name) for name in names}
+    return {**counts, "marks": {mark: n for mark, n, _ in people.marks}, "marked": marked}
 
 
 def _evidence(row: EvidenceView) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def _blocks(view: ReportView) -> Iterator[str]:
         yield from _table(view)
     if view.noise:
         yield escape(view.noise)
+    if view.people:
+        yield escape(" ".join(filter(None, [view.people.sentence, view.people.choices])))
     if view.seesaw:
         yield escape(view.seesaw.sentence)
     if view.evidence:

@@ -91,6 +91,16 @@ class ResponseView:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonView:
+    """What one person said of a case, in words. decides: it settles a disagreement."""
+
+    rater: str
+    said: str
+    comment: Text | None
+    decides: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CaseView:
     """One case opened to the bottom. baseline_messages only when the baseline was asked in other words."""
 
@@ -108,6 +118,7 @@ class CaseView:
     baseline: ResponseView | None
     candidate: ResponseView | None
     diff_note: str = ""
+    people: tuple[PersonView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +355,26 @@ class HistoryView:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleView:
+    """What people said of this run. agree of both: the candidate's answers on which people and the score say the same.
+
+    marks: (mark, times, in words). marked: (case id, capability, mark in words, rater, comment).
+    """
+
+    raters: int
+    looked_at: int
+    of: int
+    agree: int
+    both: int
+    disputed: int
+    sentence: str
+    choices: str
+    marks: tuple[tuple[str, int, str], ...]
+    marked: tuple[tuple[str, str, str, str, str], ...]
+    marked_left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerPart:
     status: str
     total: int
@@ -387,6 +418,24 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeView:
+    """One judge of a run. about: what it is. standing: whether people stand behind it, and how it agrees with them.
+
+    facts: its figures in both runs. warnings: canaries that moved, texts that speak to the judge. line: all of it in one sentence.
+    """
+
+    name: str
+    about: str
+    capabilities: tuple[str, ...]
+    calibrated: bool
+    standing: str
+    facts: tuple[Fact, ...]
+    warnings: tuple[str, ...]
+    tone: Tone
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     """A whole report. outcome None: there is no verdict (a run alone, or one that still goes on)."""
 
@@ -426,3 +475,6 @@ class ReportView:
     slices: tuple[SliceView, ...] = ()
     slices_note: str = ""
     history: HistoryView | None = None
+    judges: tuple[JudgeView, ...] = ()
+    remarks: Mapping[str, str] = field(default_factory=dict)  # capability -> what stands beside every number of it
+    people: PeopleView | None = None  # None: nobody labelled anything

@@ -69,6 +69,8 @@ def _parts(view: ReportView, width: int) -> list[RenderableType]:
         parts += [Text(""), *(_reason(row.sentence, Tone.UNSURE, "", mark="?") for row in unsure[:_MAX_REASONS])]
     if view.noise:
         parts += [Text(""), Text(view.noise)]
+    if view.people:
+        parts += [Text(""), Text(view.people.sentence)]
     if view.evidence:
         parts += [Text(""), *(Text(f"{row.name}: {row.sentence}") for row in view.evidence)]
     if view.seesaw and (view.seesaw.shown_up or view.seesaw.shown_down):

@@ -6,8 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UsageError
-from harness.model import CapabilityComparison, ItemStatus, Ledger, Role, RunRecord, ScoreRow, SliceComparison, Split, Verdict
-from reports import diagnosis, evidence, history, power, sequences, slices, words
+from harness.model import (
+    CapabilityComparison,
+    ItemStatus,
+    Label,
+    Ledger,
+    Role,
+    RunRecord,
+    ScoreRow,
+    SliceComparison,
+    Split,
+    Verdict,
+)
+from reports import diagnosis, evidence, history, people, power, sequences, slices, words
 from reports.evidence import Limits
 from reports.nouns import CapabilityView, CaseGroup, CaseLine, EvidenceView, Fact, LedgerPart, LedgerView, ReportView
 from reports.source import ReportSource
@@ -52,11 +63,12 @@ def build(
     *,
     limits: Limits | None = None,
     asked: Sequence[SliceComparison] | None = None,
+    labels: Sequence[Label] = (),
 ) -> ReportView:
     """The report of one run, compared as its stored verdict compared it.
 
     baseline_id: insist on the comparison with this run; UsageError when the stored verdict is about another one. asked: slices
-    that were made for this report, instead of those of the verdict.
+    that were made for this report, instead of those of the verdict. labels: what people said of this run, with its history.
     """
     limits = limits or Limits()
     run = source.run(run_id)
@@ -74,6 +86,7 @@ def build(
     capabilities = tuple(_compared(c) for c in comparisons) if base else _alone(lines, roles)
     cases = diagnosis.cases(source, run, _examined(source, run.id), limits)
     opened = evidence.groups(source, run.id, base.id if base else None, lines, roles, limits)
+    opened = people.beside(opened, labels, run, base)
     examples, more = evidence.troubles(source, [(who, record.id) for who, record in runs], missing, limits)
     headline, lead, tone = words.lead(run, verdict)
     return ReportView(
@@ -113,6 +126,7 @@ def build(
         slices=slices.views(verdict, asked) if verdict and base else (),
         slices_note=slices.note(verdict, asked) if verdict and base else "",
         history=history.view(source, run, verdict.gate.fdr) if verdict else None,
+        people=people.view(labels, run, base, source.score_rows(run.id), lines),
     )
 
 

@@ -29,9 +29,10 @@ def renderers() -> Mapping[str, Callable[[ReportView], str]]:
 def view_of(
     store: Store, run_id: str, baseline_id: str | None = None, *, asked: Sequence[SliceComparison] | None = None
 ) -> ReportView:
+    from harness.store.labels import LabelStore
     from reports.view import build
 
-    return build(store, run_id, baseline_id, asked=asked)
+    return build(store, run_id, baseline_id, asked=asked, labels=LabelStore(store).labels(store.run(run_id).id))
 
 
 def check_paths(paths: Iterable[Path]) -> None:
