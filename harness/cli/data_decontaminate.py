@@ -69,7 +69,8 @@ def command(
 ) -> int:
     """Say which rows of FILE repeat cases of a suite (or rows of another file), and show the words they share.
 
-    Exit code 0: nothing was found but shared 8-grams, which are mostly templates, or what was found is deleted; 1: something was.
+    Exit code 0: nothing was found but shared 8-grams, which are mostly templates, or what was found is deleted; 1: something was;
+    4: rephrase got no answer about some pairs, so that nothing can be said of them.
     """
     from harness.quality.decontaminate import DEFAULT_METHODS, Methods, tallies
 
@@ -96,7 +97,9 @@ def command(
     else:
         for line in look.lines(tallies(look.found, methods), show, kept, out, aside):
             click.echo(line)
-    return 1 if look.counted and not delete else 0
+    if look.counted and not delete:
+        return 1
+    return 4 if look.answers["unanswered"] else 0
 
 
 def _suite_targets(path: Path, which: str) -> list[Target]:

@@ -164,17 +164,20 @@ class _Telling:
 
 
 def progress(engine: Engine, count: int, seconds: float, first: int) -> str:
-    """``40/100 made, 33 done, 61 rejected (31 too-similar, ...), 12.0 req/s, 2 min left``. first: those from the journal."""
-    reasons = engine.reasons()
-    by = ", ".join(f"{number:,} {code}" for (_, code), number in reasons.most_common(3))
-    parts = [f"{engine.count:,}/{count:,} made, {len(engine.finished):,} done"]
-    parts.append(f"{reasons.total():,} rejected" + (f" ({by})" if by else ""))
+    """``40/100 made, 2 min left, 12.0 req/s, 33 done, 61 rejected (31 too-similar, ...)``. first: those from the journal.
+
+    What may be cut off on a narrow terminal stands last.
+    """
+    parts = [f"{engine.count:,}/{count:,} made"]
+    rate = (engine.count - first) / seconds if seconds > 0 else 0.0
+    if engine.asked and rate > 0 and engine.count < count:
+        left = round((count - engine.count) / rate)
+        parts.append(f"{left // 60} min left" if left >= 120 else f"{left} s left")
     if engine.asked and seconds > 0:
         parts.append(f"{engine.asked / seconds:.1f} req/s")
-        rate = (engine.count - first) / seconds
-        if rate > 0 and engine.count < count:
-            left = round((count - engine.count) / rate)
-            parts.append(f"{left // 60} min left" if left >= 120 else f"{left} s left")
+    reasons = engine.reasons()
+    by = ", ".join(f"{number:,} {code}" for (_, code), number in reasons.most_common(3))
+    parts += [f"{len(engine.finished):,} done", f"{reasons.total():,} rejected" + (f" ({by})" if by else "")]
     return ", ".join(parts)
 
 

@@ -113,6 +113,18 @@ def test_rephrased_rows_are_asked_about(
     assert "case: A farmer sells 12 eggs" in out
 
 
+def test_a_question_without_an_answer_is_no_clean_bill(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, suite = files
+    write_rows(Path(train), [ROWS[0], ROWS[3]])
+    monkeypatch.setattr("harness.quality.embedding.local_embedder", by_letters)
+    command = ["data", "decontaminate", train, "--suite", suite, "--methods", "exact,rephrase", "--model", "judge", "--endpoint"]
+    with ScriptedServer(lambda body: "Well, perhaps.", models=["judge"]) as server:
+        assert call([*command, server.url]) == 4
+    assert "asked about 1 unanswered" in capsys.readouterr().out
+
+
 def test_calls_that_do_not_fit_together_are_refused(files: tuple[str, str], tmp_path: Path) -> None:
     train, suite = files
     base = ["data", "decontaminate", train]

@@ -16,6 +16,7 @@ from support import fake_writer
 from support.scripted_server import Fault, ScriptedServer
 
 from harness.cli import call
+from harness.cli.data_self_instruct import progress
 from harness.quality.files import read_examples
 
 RESULTS = ("train.jsonl", "tasks.jsonl", "rejected.jsonl")
@@ -74,6 +75,22 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
         assert {(seen.prompt, seen.body["seed"]) for seen in server.requests} == set(asked)
     for name in RESULTS:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_progress_tells_what_was_rejected_and_how_long_it_takes() -> None:
+    class Half:
+        count, asked = 50, 120
+        finished = dict.fromkeys(range(40))
+
+        def reasons(self) -> Counter[tuple[str, str]]:
+            return Counter(
+                {("instruction", "too-similar"): 30, ("instance", "echo"): 4, ("instruction", "cut"): 2, ("x", "y"): 1}
+            )
+
+    told = progress(Half(), 100, 60.0, 10)  # type: ignore[arg-type]
+    assert told == "50/100 made, 75 s left, 2.0 req/s, 40 done, 37 rejected (30 too-similar, 4 echo, 2 cut)"
+    assert ", 23 min left, " in progress(Half(), 1000, 60.0, 10)  # type: ignore[arg-type]
+    assert "left" not in progress(Half(), 50, 60.0, 10)  # type: ignore[arg-type]
 
 
 def test_another_model_or_seed_does_not_go_on_with_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
