@@ -108,6 +108,26 @@ def rank_command(
         click.echo(line)
 
 
+@command.command("attack")
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--judge", "only", help="Only the judge of this name.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+def attack_command(suite: Path, only: str | None, as_json: bool) -> None:
+    """Try to win SUITE's judges over: answers that ask for marks, play the system or close the fence. Nothing is stored.
+
+    Each attack follows a bad answer; one that lifts its score over the threshold or by a quarter moved the judge.
+    """
+    from harness.cli import judge_attack
+    from harness.cli.options import load_suite
+
+    found = judge_attack.attacked(load_suite(suite), only)
+    if as_json:
+        click.echo(json.dumps(judge_attack.as_dict(found), ensure_ascii=False))
+        return
+    for line in judge_attack.lines(found):
+        click.echo(line)
+
+
 def as_dict(found: Sequence[Calibration], min_kappa: float | None = None) -> dict[str, Any]:
     from harness.calibration import falls_short
     from harness.store.rows import plain
