@@ -3,6 +3,7 @@
 Top level: schema_version; run{id, suite, candidate, status}; baseline{id, name} or null; outcome (SHIP, OPTIMIZE, INCONCLUSIVE
 or null); infrastructure; reasons[{code, text, capability, blocks}]; next_steps[]; capabilities[{name, role, ...}];
 seesaw{shown, up[], down[], sentence} or null; noise (a sentence, or null); power[{capability, n, shows, margin, needed}];
+judges[{name, about, capabilities[], calibrated, standing, warnings[], figures{figure: {candidate, baseline}}}];
 waivers[{state, capability, case, owner, reason, expires, waived}]; diagnosis[{capability, cases, always, sometimes, unstable,
 format, unscored, kind, advice, k, pass_at_1, pass_at_k, pass_all_k}]; flips[{capability, fixed, broken, churn,
 negative_flip_rate}]; slices[{capability, field, value, n, baseline, candidate, delta, low, high, seesaw}]; history{checkpoints,
@@ -26,6 +27,7 @@ from reports.nouns import (
     EvidenceView,
     Fact,
     HistoryView,
+    JudgeView,
     LedgerView,
     PeopleView,
     ReportView,
@@ -58,7 +60,8 @@ def as_dict(view: ReportView) -> dict[str, Any]:
             {"code": r.code, "text": r.text, "capability": r.capability or None, "blocks": r.blocks or None} for r in view.reasons
         ],
         "next_steps": list(view.next_steps),
-        "capabilities": [_capability(row) for row in view.capabilities],
+        "capabilities": [_capability(row) | {"remark": view.remarks.get(row.name)} for row in view.capabilities],
+        "judges": [_judge(judge) for judge in view.judges],
         "seesaw": {
             "shown": seesaw.shown,
             "up": list(seesaw.shown_up),
@@ -123,6 +126,12 @@ def _capability(row: CapabilityView) -> dict[str, Any]:
         "must_pass_failed": list(row.must_pass_failed),
         "reason": row.reason or None,
     }
+
+
+def _judge(judge: JudgeView) -> dict[str, Any]:
+    head = {"name": judge.name, "about": judge.about, "capabilities": list(judge.capabilities)}
+    standing = {"calibrated": judge.calibrated, "standing": judge.standing, "warnings": list(judge.warnings)}
+    return {**head, **standing, "figures": _facts(judge.facts)}
 
 
 def _diagnosis(row: DiagnosisView) -> dict[str, Any]:

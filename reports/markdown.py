@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.model import Outcome
-from reports.nouns import CapabilityView, CaseView, EvidenceView, ReportView, State
+from reports.nouns import CapabilityView, CaseView, EvidenceView, JudgeView, ReportView, State
 from reports.text import UNKNOWN, plural
 
 MAX_CHARS = 60_000
@@ -78,6 +78,8 @@ def _blocks(view: ReportView) -> Iterator[str]:
     if view.evidence:
         yield from _evidence(view)
     yield "\n".join(f"- {ledger.who}: {escape(ledger.sum_shown)}" for ledger in view.ledgers)
+    if view.judges:
+        yield "**Judges:**\n\n" + "\n".join(_judge(judge) for judge in view.judges)
     yield "**Next:**\n\n" + "\n".join(f"{i}. {escape(step)}" for i, step in enumerate(view.next_steps, 1))
     if failing := [row for row in view.diagnosis if row.failing]:
         yield "**Why cases fail:**\n\n" + "\n".join(f"- {escape(row.sentence)}" for row in failing[:_DIAGNOSED])
@@ -91,14 +93,23 @@ def _blocks(view: ReportView) -> Iterator[str]:
     yield f"Run {escape(view.run_id)}{base}, suite {escape(view.suite)}"
 
 
+def _judge(judge: JudgeView) -> str:
+    return "\n".join([f"- {escape(judge.line)}", *(f"    - {escape(warning)}" for warning in judge.warnings)])
+
+
+def _named(view: ReportView, row: CapabilityView) -> str:
+    remark = view.remarks.get(row.name)
+    return escape(row.name) + (f" ({escape(remark)})" if remark else "")
+
+
 def _table(view: ReportView) -> Iterator[str]:
     if view.baseline_id:
         head = "| Capability | Role | Baseline | Candidate | Difference | Margin | Shown | Cases | Missing |"
         head += "\n|---|---|--:|--:|--:|--:|---|--:|--:|"
-        rows = [_compared(row) for row in view.capabilities]
+        rows = [_compared(view, row) for row in view.capabilities]
     else:
         head = "| Capability | Score | Cases | Missing |\n|---|--:|--:|--:|"
-        rows = [f"| {escape(r.name)} | {r.candidate_shown} | {r.n_shown} | {r.missing_shown} |" for r in view.capabilities]
+        rows = [f"| {_named(view, r)} | {r.candidate_shown} | {r.n_shown} | {r.missing_shown} |" for r in view.capabilities]
     for start in range(0, len(rows), 100):
         yield "\n".join([head, *rows[start : start + 100]])
 
@@ -131,9 +142,9 @@ def _slices(view: ReportView) -> Iterator[str]:
     yield "\n".join([head, *rows])
 
 
-def _compared(row: CapabilityView) -> str:
+def _compared(view: ReportView, row: CapabilityView) -> str:
     cells = (
-        escape(row.name),
+        _named(view, row),
         row.role.value,
         row.baseline_shown,
         row.candidate_shown,

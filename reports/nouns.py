@@ -421,7 +421,7 @@ class Fact:
 class JudgeView:
     """One judge of a run. about: what it is. standing: whether people stand behind it, and how it agrees with them.
 
-    facts: its figures in both runs. warnings: canaries that moved, texts that speak to the judge. line: all of it in one sentence.
+    facts: its figures in both runs. warnings: canaries that moved, texts that speak to the judge. line: all of it in a sentence.
     """
 
     name: str
@@ -476,5 +476,6 @@ class ReportView:
     slices_note: str = ""
     history: HistoryView | None = None
     judges: tuple[JudgeView, ...] = ()
-    remarks: Mapping[str, str] = field(default_factory=dict)  # capability -> what stands beside every number of it
+    remarks: Mapping[str, str] = field(default_factory=dict)  # capability -> what stands beside its score and difference
+    side_remarks: Mapping[str, str] = field(default_factory=dict)  # the same beside its slices, flips and history
     people: PeopleView | None = None  # None: nobody labelled anything

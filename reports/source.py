@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from harness.model import Item, Ledger, RunRecord, ScoreRow, Verdict
+from harness.model import Item, Judgment, Ledger, RunRecord, ScoreRow, Verdict
 
 
 class Decided(Protocol):
@@ -53,6 +53,26 @@ class Timings(Protocol):
     def completion_tokens(self) -> int: ...
 
 
+class Asked(Protocol):
+    """What a judgment cost."""
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class Given(Protocol):
+    """A judge's word on one answer, with what it cost."""
+
+    @property
+    def judgment(self) -> Judgment: ...
+    @property
+    def asked(self) -> Asked: ...
+
+
 class ReportSource(Protocol):
     """The store as reports see it."""
 
@@ -76,5 +96,8 @@ class ReportSource(Protocol):
 
     def runs(self, suite: str, /) -> Sequence[RunRecord]:
         """All runs of the suite with this name."""
+
+    def judgments(self, run_id: str, /) -> Iterator[Given]:
+        """What judges said of a run's answers."""
 
     def capability_means(self, run_ids: Sequence[str], /) -> Sequence[CapabilityMean]: ...

@@ -65,6 +65,7 @@ def _parts(view: ReportView, width: int) -> list[RenderableType]:
     parts += [_reason(waiver.line, Tone.UNSURE, "") for waiver in view.waivers]
     if view.capabilities:
         parts += [Text(""), _table(view, width)]
+        parts += [Text(f"* {name}: {remark}", style="yellow") for name, remark in view.remarks.items()]
     if unsure := [row for row in view.power if row.undecided]:
         parts += [Text(""), *(_reason(row.sentence, Tone.UNSURE, "", mark="?") for row in unsure[:_MAX_REASONS])]
     if view.noise:
@@ -77,6 +78,7 @@ def _parts(view: ReportView, width: int) -> list[RenderableType]:
         parts += [Text(""), Text(view.seesaw.sentence, style="bold" if view.seesaw.shown else "")]
     parts.append(Text(""))
     parts += [Text(f"{ledger.who}: {ledger.sum_shown}", style="" if ledger.closed else "yellow") for ledger in view.ledgers]
+    parts += [_reason(judge.line, judge.tone, "", mark="?" if judge.tone is Tone.UNSURE else "") for judge in view.judges]
     parts.append(Text(""))
     parts += [_reason(step, Tone.NEUTRAL, "", mark="-") for step in (*view.next_steps, *_insights(view))]
     return parts
@@ -118,8 +120,10 @@ def _table(view: ReportView, width: int) -> Table:
     for head, wide in zip(heads, widths, strict=True):
         table.add_column(head, justify="left" if head in ("Role", "Shown") else "right", no_wrap=True, min_width=wide)
     for row, cells in zip(view.capabilities, rows, strict=True):
+        mark = " *" if row.name in view.remarks else ""
         name = Text(row.name)
-        name.truncate(room, overflow="ellipsis")
+        name.truncate(room - len(mark), overflow="ellipsis")
+        name.append(mark)
         table.add_row(name, *cells)
     return table
 

@@ -18,7 +18,7 @@ from harness.model import (
     Split,
     Verdict,
 )
-from reports import diagnosis, evidence, history, people, power, sequences, slices, words
+from reports import diagnosis, evidence, history, judges, people, power, sequences, slices, words
 from reports.evidence import Limits
 from reports.nouns import CapabilityView, CaseGroup, CaseLine, EvidenceView, Fact, LedgerPart, LedgerView, ReportView
 from reports.source import ReportSource
@@ -39,7 +39,8 @@ from reports.text import (
 __all__ = ["Limits", "ReportSource", "ReportView", "build"]
 
 _MAX_FACTS = 80
-_SERVING = ("work", "server")  # provenance keys that are figures of generation and of the model server
+_SERVING = ("work", "server", "served")  # provenance keys that are figures of generation and of the model server
+_ELSEWHERE = (*_SERVING, "judging")  # provenance keys that have a section of their own
 
 # Figures that the store's query gives, in the order shown.
 _TIMINGS = {
@@ -126,6 +127,9 @@ def build(
         slices=slices.views(verdict, asked) if verdict and base else (),
         slices_note=slices.note(verdict, asked) if verdict and base else "",
         history=history.view(source, run, verdict.gate.fdr) if verdict else None,
+        judges=judges.views(source, run, base, verdict),
+        remarks=judges.remarks(verdict),
+        side_remarks=judges.side_remarks(verdict),
         people=people.view(labels, run, base, source.score_rows(run.id), lines),
     )
 
@@ -325,7 +329,7 @@ def _provenance(run: RunRecord, base: RunRecord | None) -> tuple[Fact, ...]:
         both("duration", "Duration", lambda r: seconds(r.finished_at - r.started_at) if r.finished_at and r.started_at else None),
     ]
     plan = {"plan": dict(run.plan)}, {"plan": dict(base.plan)} if base else {}
-    rest = [{k: v for k, v in r.provenance.items() if k not in _SERVING} if r else {} for r in (run, base)]
+    rest = [{k: v for k, v in r.provenance.items() if k not in _ELSEWHERE} if r else {} for r in (run, base)]
     facts += _flat_facts("", {**plan[0], **rest[0]}, {**plan[1], **rest[1]})
     return tuple(f for f in facts if f.candidate is not None or f.baseline is not None)[:_MAX_FACTS]
 

@@ -21,6 +21,7 @@ _TONE = {
 }
 OUTCOME_TONE = {Outcome.SHIP: Tone.GOOD, Outcome.OPTIMIZE: Tone.BAD, Outcome.INCONCLUSIVE: Tone.UNSURE}
 _RANK = {Outcome.OPTIMIZE: 0, Outcome.INCONCLUSIVE: 1}
+UNCALIBRATED = "judge uncalibrated"
 _FREE = {"seesaw": Tone.UNSURE}  # reasons that block nothing and still are no good news
 
 
@@ -28,6 +29,14 @@ def strongest(claims: Sequence[Claim]) -> tuple[tuple[Claim, ...], Tone, str]:
     """The claims strongest first, with the tone and the mark of the first."""
     ordered = tuple(claim for claim in _STRENGTH if claim in claims) or (Claim.UNDECIDED,)
     return ordered, *_TONE[ordered[0]]
+
+
+def remark(comparison: CapabilityComparison) -> str:
+    """What must stand beside every number that a judge has made; nothing of rule checks."""
+    if comparison.n_labelled:
+        alone = f", {points(comparison.uncorrected.delta)} by the judge alone" if comparison.uncorrected else ""
+        return f"corrected by {plural(comparison.n_labelled, 'labelled case')}{alone}"
+    return UNCALIBRATED if comparison.uncalibrated else ""
 
 
 def claims_in_words(claims: Sequence[Claim], margin: float) -> str:

@@ -40,6 +40,7 @@ FLOORS = {
     "harness.slices": 2,
     "harness.lineage": 2,
     "harness.correcting": 2,
+    "harness.judgestats": 2,
     "harness.choice": 2,
     "harness.labels": 2,
     "harness.sizing": 2,

@@ -29,6 +29,7 @@ from harness.model import (
     SliceComparison,
     Verdict,
 )
+from harness.store import StoredJudgment
 
 T0 = 1_790_000_000.0
 
@@ -71,9 +72,13 @@ class FakeSource:
     twice: Decided | None = None
     suites: dict[str, tuple[str, str]] = field(default_factory=dict)
     means: list[Mean] = field(default_factory=list)
+    said: dict[str, list[StoredJudgment]] = field(default_factory=dict)
 
     def suite(self, suite_hash: str, /) -> tuple[str, str] | None:
         return self.suites.get(suite_hash)
+
+    def judgments(self, run_id: str, /) -> Iterator[StoredJudgment]:
+        return iter(self.said.get(run_id, []))
 
     def capability_means(self, run_ids: Sequence[str], /) -> list[Mean]:
         return [mean for mean in self.means if mean.run_id in run_ids]

@@ -1,0 +1,131 @@
+"""What a run's judges did, counted from its judgments: verdicts and how they were read, what is missing, bias, spread, cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.model import Estimate, Judgment
+from harness.statistics import agreement
+
+
+class Asked(Protocol):
+    """What a judgment cost; see harness.store.judged."""
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class Given(Protocol):
+    """A judgment with what it cost; harness.store.StoredJudgment is one."""
+
+    @property
+    def judgment(self) -> Judgment: ...
+    @property
+    def asked(self) -> Asked: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSummary:
+    """One judge in one run. n: answers it was to judge. unscored: reason -> answers without a verdict; errored: those of them
+    whose requests failed. modes, flags: how the verdict was read, what was noticed -> answers.
+
+    position: share of pairs, judged in both orders, whose winner changed with the order; None for a judge of single answers.
+    spread: mean standard deviation over several samples of the judge (test against retest), None with one. outside: the largest
+    share of probability that lay outside the menu. requests: replies its verdicts rest on; sent: those really asked for by this
+    run, the others were stored. seconds: of all of them. tokens: of all of them, retries included.
+    """
+
+    judge: str
+    n: int = 0
+    unscored: Mapping[str, int] = field(default_factory=dict)
+    errored: int = 0
+    modes: Mapping[str, int] = field(default_factory=dict)
+    flags: Mapping[str, int] = field(default_factory=dict)
+    position: Estimate | None = None
+    spread: float | None = None
+    spread_n: int = 0
+    outside: float | None = None
+    requests: int = 0
+    sent: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def unparsed(self) -> float | None:
+        """Share of answers without a verdict, whatever the reason."""
+        return sum(self.unscored.values()) / self.n if self.n else None
+
+
+class _Count:
+    """One judge's judgments, added up: no judgment is kept."""
+
+    def __init__(self) -> None:
+        self.n = self.errored = self.requests = self.sent = self.prompt = self.completion = 0
+        self.unscored: Counter[str] = Counter()
+        self.modes: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
+        self.turned: list[bool] = []
+        self.spread = self.seconds = 0.0
+        self.spreads = 0
+        self.outside: float | None = None
+
+    def add(self, given: Given) -> None:
+        said, asked = given.judgment, given.asked
+        self.n += 1
+        if said.value is None:
+            self.unscored[said.unscored or "unknown"] += 1
+        self.errored += said.errored
+        if said.mode:
+            self.modes[said.mode] += 1
+        self.flags.update(said.flags)
+        self.turned += [first != second for first, second in said.orders if first and second]
+        if said.spread is not None:
+            self.spread, self.spreads = self.spread + said.spread, self.spreads + 1
+        if said.outside is not None:
+            self.outside = max(self.outside or 0.0, said.outside)
+        self.requests, self.sent, self.seconds = (
+            self.requests + asked.requests,
+            self.sent + asked.sent,
+            self.seconds + asked.seconds,
+        )
+        self.prompt, self.completion = self.prompt + said.prompt_tokens, self.completion + said.completion_tokens
+
+    def summary(self, judge: str) -> JudgeSummary:
+        return JudgeSummary(
+            judge=judge,
+            n=self.n,
+            unscored=_most(self.unscored),
+            errored=self.errored,
+            modes=_most(self.modes),
+            flags=_most(self.flags),
+            position=agreement.share(self.turned) if self.turned else None,
+            spread=self.spread / self.spreads if self.spreads else None,
+            spread_n=self.spreads,
+            outside=self.outside,
+            requests=self.requests,
+            sent=self.sent,
+            prompt_tokens=self.prompt,
+            completion_tokens=self.completion,
+            seconds=self.seconds,
+        )
+
+
+def _most(counts: Mapping[str, int]) -> dict[str, int]:
+    """The most frequent first, equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def summarise(judgments: Iterable[Given]) -> dict[str, JudgeSummary]:
+    """Judge -> what it did; read once, nothing is kept."""
+    found: dict[str, _Count] = {}
+    for given in judgments:
+        found.setdefault(given.judgment.judge, _Count()).add(given)
+    return {name: count.summary(name) for name, count in sorted(found.items())}

@@ -1,0 +1,172 @@
+"""The judges of a run in words: who they are, how far people stand behind them, what they did, and what a person should look at.
+
+What judges wrote and what they are called is foreign text, like everything a model says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.judgestats import JudgeSummary, summarise
+from harness.model import Estimate, JudgeStanding, RunRecord, Verdict
+from reports import words
+from reports.nouns import Fact, JudgeView, Tone
+from reports.source import ReportSource
+from reports.text import UNKNOWN, label, plain, plural, seconds
+
+_DRIFT = 5  # canaries told of
+_SPEAKS = "addresses-the-judge"
+
+
+def remarks(verdict: Verdict | None) -> dict[str, str]:
+    """Capability -> what must stand beside every number of it: nothing, unless a judge has made it."""
+    found = {label(c.capability): words.remark(c) for c in (verdict.comparisons if verdict else ())}
+    return {name: text for name, text in found.items() if text}
+
+
+def side_remarks(verdict: Verdict | None) -> dict[str, str]:
+    """The same for figures that labels do not correct: slices, flips, history."""
+    found = {}
+    for c in verdict.comparisons if verdict else ():
+        if c.n_labelled or c.uncalibrated:
+            found[label(c.capability)] = "by the judge alone" if c.n_labelled else words.UNCALIBRATED
+    return found
+
+
+def views(source: ReportSource, run: RunRecord, base: RunRecord | None, verdict: Verdict | None) -> tuple[JudgeView, ...]:
+    """One for each judge of the run; nothing is read where it has none."""
+    kept = run.provenance.get("judging")
+    if not isinstance(kept, Mapping) or not kept.get("judges"):
+        return ()
+    ours, theirs = summarise(source.judgments(run.id)), summarise(source.judgments(base.id)) if base else {}
+    standing = {s.judge: s for c in (verdict.comparisons if verdict else ()) for s in c.judges}
+    found = []
+    for name, about in kept["judges"].items():
+        asked = [label(cap) for cap, names in kept.get("capabilities", {}).items() if name in names]
+        mine, other = ours.get(name, JudgeSummary(name)), theirs.get(name, JudgeSummary(name)) if base else None
+        drift = [*_canaries(name, run), *(_canaries(name, base) if base else ())]
+        found.append(_view(name, about, asked, standing.get(name), mine, other, drift))
+    return tuple(found)
+
+
+def _view(
+    name: str,
+    about: Mapping[str, Any],
+    capabilities: Sequence[str],
+    standing: JudgeStanding | None,
+    ours: JudgeSummary,
+    theirs: JudgeSummary | None,
+    drift: Sequence[str],
+) -> JudgeView:
+    calibrated = standing is not None and standing.kappa is not None
+    told = _standing(standing)
+    warnings = (*dict.fromkeys(drift), *_speaking(ours, "candidate"), *(_speaking(theirs, "baseline") if theirs else ()))
+    parts = [f"{plural(ours.n, 'verdict')}, {_share(ours.unparsed)} unreadable or missing"]
+    if ours.position is not None:
+        parts.append(f"winner changed with the order in {_share(ours.position.value)} of pairs")
+    if warnings:
+        parts.append(plural(len(warnings), "warning"))
+    return JudgeView(
+        name=label(name),
+        about=_about(about),
+        capabilities=tuple(capabilities),
+        calibrated=calibrated,
+        standing=told,
+        facts=tuple(_facts(ours, theirs)),
+        warnings=tuple(label(text, 300) for text in warnings),
+        tone=Tone.NEUTRAL if calibrated and not warnings else Tone.UNSURE,
+        line=f"judge {label(name, 40)}: {told}; {'; '.join(parts)}",
+    )
+
+
+def _about(about: Mapping[str, Any]) -> str:
+    models = ", ".join(dict.fromkeys(label(model.get("model", ""), 80) for model in about.get("models", ())))
+    rubric = f"rubric {label(about['rubric'], 80)}" if about.get("rubric") else ""
+    digest = f"digest {label(about.get('digest', ''), 40)[:12]}"
+    return ", ".join(part for part in (label(about.get("kind", ""), 40), models, rubric, digest) if part)
+
+
+def _standing(standing: JudgeStanding | None) -> str:
+    if standing is None or standing.kappa is None:
+        return "uncalibrated" if standing else "decides nothing here"
+    kappa = standing.kappa
+    bounds = f" [{kappa.low:.2f}, {kappa.high:.2f}]" if kappa.low is not None and kappa.high is not None else ""
+    return f"agrees with people at kappa {kappa.value:.2f}{bounds} on {plural(standing.n_labels, 'labelled case')}"
+
+
+def _canaries(name: str, run: RunRecord) -> Iterator[str]:
+    """Answers of known quality that were judged otherwise than they should have been."""
+    kept = run.provenance.get("judging")
+    moved = [
+        canary
+        for canary in (kept.get("canaries", ()) if isinstance(kept, Mapping) else ())
+        if canary.get("judge") == name and canary.get("state") != "held"
+    ]
+    yield from (label(canary.get("text", ""), 200) for canary in moved[:_DRIFT])
+    if len(moved) > _DRIFT:
+        yield f"{len(moved) - _DRIFT} more canaries of judge {label(name, 40)} moved"
+
+
+def _speaking(summary: JudgeSummary, who: str) -> Iterator[str]:
+    """Answers that speak to whoever judges them. The pair's other answer is told of where it was judged itself."""
+    count = summary.flags.get(_SPEAKS, 0)
+    if count:
+        kinds = [flag.partition(":")[2] for flag in summary.flags if flag.startswith(f"{_SPEAKS}:")]
+        why = f" ({', '.join(kinds[:4])})" if kinds else ""
+        yield f"{plural(count, 'answer')} of the {who} {'speaks' if count == 1 else 'speak'} to the judge{why}: read them"
+
+
+def _facts(ours: JudgeSummary, theirs: JudgeSummary | None) -> Iterator[Fact]:
+    """Only figures that one of the two runs has."""
+    for key, name in _FIGURES:
+        mine, other = _figure(ours, key), _figure(theirs, key) if theirs else (None, "")
+        if mine[0] is not None or other[0] is not None:
+            yield Fact(key, name, mine[0], other[0], mine[1], other[1])
+    for kind, counts, others in (
+        ("unscored", ours.unscored, theirs.unscored if theirs else {}),
+        ("mode", ours.modes, theirs.modes if theirs else {}),
+        ("flag", ours.flags, theirs.flags if theirs else {}),
+    ):
+        for reason in dict.fromkeys([*counts, *others]):
+            words = {"unscored": "No verdict: ", "mode": "Read as ", "flag": "Noticed: "}[kind]
+            mine_n, other_n = counts.get(reason, 0), others.get(reason, 0) if theirs else None
+            shown = f"{other_n:,}" if other_n is not None else ""
+            yield Fact(f"{kind}.{label(reason, 60)}", words + label(reason, 60), mine_n, other_n, f"{mine_n:,}", shown)
+
+
+_FIGURES = (
+    ("n", "Answers to judge"),
+    ("unparsed", "Without a verdict"),
+    ("position", "Winner changed with the order"),
+    ("spread", "Spread over its own samples (test against retest)"),
+    ("outside", "Largest probability outside the menu"),
+    ("sent", "Questions really asked"),
+    ("stored", "Replies that were stored before"),
+    ("prompt_tokens", "Prompt tokens of all replies"),
+    ("completion_tokens", "Verdict tokens of all replies"),
+    ("seconds", "Seconds of all replies, waiting included"),
+)
+
+
+def _figure(summary: JudgeSummary, key: str) -> tuple[float | int | None, str]:
+    """A figure and how it is shown; None: there is none."""
+    if key == "stored":
+        return summary.requests - summary.sent, f"{summary.requests - summary.sent:,}"
+    value = getattr(summary, key)
+    if value is None or (not summary.n and key != "n"):
+        return None, UNKNOWN
+    if isinstance(value, Estimate):
+        bounds = "" if value.low is None or value.high is None else f" [{_share(value.low)}, {_share(value.high)}]"
+        return value.value, f"{_share(value.value)}{bounds} of {plural(value.n, 'pair')}"
+    if key in ("unparsed", "outside"):
+        return value, _share(value)
+    if key == "seconds":
+        return round(value, 3), seconds(value)
+    if key == "spread":
+        return value, f"{plain(float(value))} over {plural(summary.spread_n, 'answer')}"
+    return value, f"{value:,}"
+
+
+def _share(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.1f}%"
