@@ -33,10 +33,11 @@ def lines(found: Validation, trainer: TrainerPass | None, verdict: tuple[bool, s
 
 
 def _code(code: CodeCount) -> Iterator[str]:
-    yield f"  {code.level:<8}{fit(code.code, 22)}{code.rows:>9,}  {label(code.todo, 38)}"
+    yield f"  {code.level:<8}{fit(code.code, 22)}{plural(code.rows, 'row'):>14}"
     for line, message in code.first[:_FIRST]:
         where = f"line {line}" if line else "file"
         yield f"    {fit(f'{where}: {message}', 76).rstrip()}"
+    yield f"    to do: {label(code.todo, 69)}"
 
 
 def _lengths(found: Validation) -> Iterator[str]:

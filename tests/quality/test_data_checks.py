@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness import plugs
@@ -36,3 +38,9 @@ def test_every_code_is_shown_by_an_example(check: DataCheckType) -> None:
 def test_codes_belong_to_one_check() -> None:
     codes = [code for check in CHECKS for code in check.codes]
     assert len(codes) == len(set(codes))
+
+
+def test_every_code_and_check_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [code for check in CHECKS for code in check.codes if f"`{code}`" not in page] == []
+    assert [check.name for check in CHECKS if check.name not in page] == []
