@@ -97,7 +97,7 @@ class Pairwise:
             for first, second in zip(trials[::2], trials[1::2], strict=True)
         ]
         agreed = [first if first == second else "tie" for first, second in orders if first and second]
-        if 2 * len(agreed) <= len(orders):
+        if 2 * len(agreed) <= len(orders) or any(trial.errored for trial in trials):
             return replace(unread(self.spec, self.digest, case.id, trials, flags), orders=tuple(orders))
         values = tuple(VALUES[preference] for preference in agreed)
         value = statistics.fmean(values)

@@ -35,11 +35,12 @@ def passes(value: float, threshold: float) -> bool:
 
 def of_trials(spec: JudgeSpec, digest: str, case_id: str, trials: Sequence[Trial], text: str) -> Judgment:
     """One judgment of several samples. More than half of them must be readable, else it is unscored with the commonest reason:
-    what a judge leaves out is not missing by chance, so a mean of few readable samples would not be that of all."""
+    what a judge leaves out is not missing by chance, so a mean of few readable samples would not be that of all. A sample that
+    could not be asked leaves it errored: the next run asks for that one only, the others' replies are stored."""
     said = [trial.verdict for trial in trials if trial.verdict is not None]
     replies = [reply for trial in trials for reply in trial.replies]
     flags = list(flags_of(text))
-    if 2 * len(said) <= len(trials):
+    if 2 * len(said) <= len(trials) or any(trial.errored for trial in trials):
         return unread(spec, digest, case_id, trials, flags)
     values = tuple(one.value for one in said)
     value = statistics.fmean(values)
@@ -72,8 +73,8 @@ def of_trials(spec: JudgeSpec, digest: str, case_id: str, trials: Sequence[Trial
 
 
 def unread(spec: JudgeSpec, digest: str, case_id: str, trials: Sequence[Trial], flags: Sequence[str]) -> Judgment:
-    """Unscored, with the commonest reason of the trials and what was read last. It errored when only asking failed."""
-    failed = [trial for trial in trials if trial.verdict is None]
+    """Unscored: errored where a trial could not be asked, else with the commonest reason, and what the first such trial read."""
+    failed = [trial for trial in trials if trial.errored] or [trial for trial in trials if trial.verdict is None]
     reason, _ = Counter(trial.unscored or "judge-no-verdict" for trial in failed).most_common(1)[0]
     first = next(trial for trial in failed if trial.unscored == reason)
     replies = [reply for trial in trials for reply in trial.replies]

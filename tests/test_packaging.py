@@ -52,6 +52,9 @@ def test_the_wheel_carries_what_a_run_needs(unpacked: Path) -> None:
     needed = {
         "harness/store/migrations": "*.sql",
         "harness/suite": "starter.yaml",
+        "judges": "attacks.yaml",
+        "judges/prompts": "*/*.j2",
+        "judges/rubrics": "*.yaml",
         "reports/sections": "*.j2",
         "training/recipes": "*.yaml",
         "suites/gsm8k": "LICENSE",

@@ -71,6 +71,13 @@ def test_an_order_without_a_verdict_leaves_the_pair_unscored() -> None:
     assert judgment.attempts == len(asker.requests) == 3
 
 
+def test_an_order_that_could_not_be_asked_leaves_it_errored() -> None:
+    judgment, _ = compare(
+        lambda request: {"error": "timeout"} if first_is_new(request) and request.sample else said("tie"), samples=3
+    )
+    assert (judgment.value, judgment.unscored, judgment.errored) == (None, "judge-error", True)
+
+
 def test_a_letter_off_the_menu_is_no_verdict() -> None:
     assert compare(lambda request: said("C"))[0].unscored == "judge-outside-menu"
     assert compare(lambda request: '{"verdict": 1}')[0].unscored == "judge-outside-menu"

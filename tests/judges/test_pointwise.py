@@ -123,6 +123,13 @@ def test_samples_that_cannot_be_read_are_told_and_half_of_them_are_too_many() ->
     assert (half.value, half.unscored) == (None, "judge-invalid-json")
 
 
+def test_a_sample_that_could_not_be_asked_leaves_it_errored() -> None:
+    judgment, _ = run({"samples": 3}, lambda request: verdict(5) if request.sample else {"error": "timeout"})
+    assert (judgment.value, judgment.unscored, judgment.errored) == (None, "judge-error", True)
+    mixed, _ = run({"samples": 3}, lambda request: [verdict(5), "?", {"error": "timeout"}][request.sample])
+    assert (mixed.unscored, mixed.errored) == ("judge-error", True)
+
+
 def test_a_failed_response_is_not_judged() -> None:
     asker = FakeAsker(lambda request: verdict(5))
     judgment = asyncio.run(judge(POINTWISE).judge(case(), answer("", error="timeout"), asker))
