@@ -14,7 +14,7 @@ from datetime import date
 
 from harness.comparison import DECIDED, NO_BASELINE
 from harness.errors import UsageError
-from harness.hardgates import floors, judge_floors, latency, must_pass, remark
+from harness.hardgates import floors, judge_floors, latency, must_pass, remark, served
 from harness.model import (
     CapabilityComparison,
     Gate,
@@ -62,6 +62,7 @@ def decide(
         *must_pass(compared, holding.cases),
         *floors(compared, gate, facts),
         *latency(gate, facts),
+        *served(gate, facts),
         *judge_floors(compared, gate),
         *(_unscored_budget(facts.candidate, gate) if facts else ()),
         *_seesaw_reasons(compared, slices, seesaw, gate, holding.capabilities),

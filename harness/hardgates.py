@@ -1,4 +1,4 @@
-"""The hard gates beside the comparisons: must-pass cases, absolute floors, latency. Each yields the reasons it has."""
+"""The hard gates beside the comparisons: must-pass cases, floors, latency, memory, capacity. Each yields the reasons it has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from harness.model import CapabilityComparison, Floor, Gate, Outcome, Reason, Role, RunFacts
+from harness.model import CapabilityComparison, Floor, Gate, Outcome, Reason, Role, RunFacts, Served
 from harness.statistics import mean_bounds
 from harness.statistics.sequential import anytime_bounds
+
+FILLED = 2  # requests for each place under way: fewer are over before the server is full
 
 
 def must_pass(comparisons: Sequence[CapabilityComparison], waived: Collection[str] = ()) -> Iterator[Reason]:
@@ -117,3 +119,36 @@ def latency(gate: Gate, facts: RunFacts | None) -> Iterator[Reason]:
             yield Reason(code, f"{what} is {measured:.3g} s, above the limit of {limit:.3g} s", blocks=Outcome.OPTIMIZE)
         else:
             yield Reason(code, f"{what} is {measured:.3g} s, within the limit of {limit:.3g} s", blocks=Outcome.SHIP)
+
+
+def served(gate: Gate, facts: RunFacts | None) -> Iterator[Reason]:
+    """Memory, and capacity at the stated concurrency, as the run measured them; what it did not measure does not ship."""
+    found = facts.served if facts else None
+    if gate.max_memory_gb is not None:
+        held, limit = found.memory_gb if found else None, f"{gate.max_memory_gb:.3g} GB"
+        if held is None:
+            text = f"the server's memory was not measured, and the gate limits it to {limit}"
+            yield Reason("memory", text, blocks=Outcome.INCONCLUSIVE)
+        elif not held <= gate.max_memory_gb:
+            yield Reason("memory", f"the server holds {held:.3g} GB, above the limit of {limit}", blocks=Outcome.OPTIMIZE)
+        else:
+            yield Reason("memory", f"the server holds {held:.3g} GB, within the limit of {limit}", blocks=Outcome.SHIP)
+    if gate.min_requests_per_s is not None:
+        yield _capacity(gate.min_requests_per_s, gate.at_concurrency or 1, found)
+
+
+def _capacity(minimum: float, concurrency: int, found: Served | None) -> Reason:
+    wanted = f"the gate wants {minimum:.3g} a second at {concurrency:,} at once"
+    if found is None or found.seconds <= 0.0:
+        return Reason("capacity", f"capacity was not measured, and {wanted}: no request was sent", blocks=Outcome.INCONCLUSIVE)
+    if found.concurrency != concurrency:
+        text = f"capacity was measured at {found.concurrency:,} requests at once, and {wanted}; a new --store measures it anew"
+        return Reason("capacity", text, blocks=Outcome.INCONCLUSIVE)
+    if found.requests < FILLED * concurrency:
+        text = f"capacity was not measured: {found.requests:,} requests do not fill a server {FILLED} times over, and {wanted}"
+        return Reason("capacity", text, blocks=Outcome.INCONCLUSIVE)
+    rate = found.requests / found.seconds
+    text = f"{rate:.3g} answers a second at {concurrency:,} at once"
+    if not rate >= minimum:
+        return Reason("capacity", f"{text}, below the {minimum:.3g} that the gate wants", blocks=Outcome.OPTIMIZE)
+    return Reason("capacity", f"{text}, and the gate wants {minimum:.3g}", blocks=Outcome.SHIP)

@@ -549,6 +549,20 @@ class Gate:
     slices: tuple[str, ...] = ()  # metadata fields by whose values each capability is looked at, too
     trust_uncalibrated: bool = False  # whether a judge nobody held against people may let a protected capability pass
     min_kappa: float | None = None  # every judge that decides must agree with people so well (lower bound of its kappa)
+    max_memory_gb: float | None = None  # 10^9 bytes that serving the candidate may take
+    min_requests_per_s: float | None = None  # answers a second, measured with at_concurrency requests under way
+    at_concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How a run was served: answers that its own requests got (none from the store), the seconds that took, how many were under
+    way at once; memory_gb: 10^9 bytes that the server's processes held at its end, None where nobody could look."""
+
+    requests: int
+    seconds: float
+    concurrency: int
+    memory_gb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,6 +578,7 @@ class RunFacts:
     candidate_scores: Mapping[str, Sequence[float]] = field(default_factory=dict)  # capability -> case means, for floors
     candidate_clusters: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # labels of the same cases, where any
     tpot_p95_s: float | None = None
+    served: Served | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ class Tally:
     errored: int = 0
     retries: int = 0
     seconds: float = 0.0
+    first_asked: float = 0.0  # on the monotonic clock
+    last_answered: float = 0.0
     stopped: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -239,7 +241,9 @@ class OpenRun:
 
     async def ask(self, request: Request) -> _Answer | None:
         """Ask, store, score; the answer, when it is still to be scored."""
+        self.tally.first_asked = self.tally.first_asked or time.monotonic()
         response = await self.client.ask(request)
+        self.tally.last_answered = time.monotonic()
         self.writer.add_response(request, response)
         self.tally.asked += 1
         self.tally.retries += max(0, response.attempts - 1)
@@ -354,6 +358,21 @@ async def _begin(store: Store, record: RunRecord, plan: Plan) -> RunWriter:
             await asyncio.sleep(BUSY_EVERY_S)
 
 
+def _served_before(store: Store, plan: Plan) -> dict[str, Any]:
+    """How the run was served when it was asked before: going on with it, or scoring it again, must not forget that."""
+    known = next((record for record in store.runs(plan.suite.name) if record.id == plan.run_id), None)
+    return dict(known.provenance.get("served") or {}) if known else {}
+
+
+def _served(job: OpenRun, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """A model.Served of what this process asked itself; the longer of two measurements is kept."""
+    answered = job.tally.asked - job.tally.errored
+    if not answered:
+        return {}
+    seconds = round(job.tally.last_answered - job.tally.first_asked, 3)
+    return {"requests": answered, "seconds": seconds, "concurrency": job.concurrency, "memory_gb": figures.get("memory_gb")}
+
+
 @contextlib.asynccontextmanager
 async def open_run(
     plan: Plan,
@@ -385,6 +404,7 @@ async def open_run(
         started_at=time.time(),
         provenance=dict(provenance),
     )
+    before = await asyncio.to_thread(_served_before, store, plan)
     writer = await _begin(store, record, plan)
     job = OpenRun(plan, client, scorers, writer, watcher, scorers_digest(scorers), concurrency, scoring, health)
     started, status = time.monotonic(), "interrupted"
@@ -401,7 +421,8 @@ async def open_run(
         raise
     finally:
         job.tally.seconds = time.monotonic() - started
-        writer.finish(status, {**provenance, **more, "work": job.tally.as_dict(), "server": figures})
+        served = max(_served(job, figures), before, key=lambda found: found.get("requests", 0))
+        writer.finish(status, {**provenance, **more, "work": job.tally.as_dict(), "server": figures, "served": served})
 
 
 async def execute(

@@ -183,7 +183,7 @@ class SequentialRun:
         """The verdict, were the asking to stop now. Budgets and times wait for the end: a few answers say little of either."""
         rows = (self.candidate.rows.values(), self.baseline.rows.values())
         cases, (ours, theirs) = of_rows(*rows, split=self.split)
-        timeless = replace(self.gate, max_ttft_p95_s=None, max_latency_p95_s=None, max_tpot_p95_s=None)
+        timeless = replace(self.gate, max_ttft_p95_s=None, max_latency_p95_s=None, max_tpot_p95_s=None, max_memory_gb=None)
         gate = replace(timeless, max_error_rate=1.0, max_unscored_rate=1.0)
         floors = [floor.capability for floor in gate.floors]
         facts = replace(

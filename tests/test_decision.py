@@ -19,6 +19,7 @@ from harness.model import (
     Outcome,
     Role,
     RunFacts,
+    Served,
 )
 from harness.statistics import cases_to_decide, claims_of, compare_paired
 
@@ -305,6 +306,35 @@ def test_latency_limits(measured, outcome):
     gate = Gate(max_ttft_p95_s=0.5, max_latency_p95_s=0.5)
     facts = whole(ttft_p95_s=measured, latency_p95_s=measured)
     assert decide([better(), fine()], gate, facts).outcome is outcome
+
+
+FAST = Served(requests=1_000, seconds=20.0, concurrency=64, memory_gb=10.0)
+
+
+@pytest.mark.parametrize(
+    ("gate", "served", "outcome", "says"),
+    [
+        ({"max_memory_gb": 12.0}, FAST, Outcome.SHIP, "the server holds 10 GB, within the limit of 12 GB"),
+        ({"max_memory_gb": 8.0}, FAST, Outcome.OPTIMIZE, "the server holds 10 GB, above the limit of 8 GB"),
+        ({"max_memory_gb": 8.0}, replace(FAST, memory_gb=float("nan")), Outcome.OPTIMIZE, "above the limit"),
+        ({"max_memory_gb": 12.0}, replace(FAST, memory_gb=None), Outcome.INCONCLUSIVE, "memory was not measured"),
+        ({"max_memory_gb": 12.0}, None, Outcome.INCONCLUSIVE, "memory was not measured"),
+        ({"min_requests_per_s": 50.0}, FAST, Outcome.SHIP, "50 answers a second at 64 at once, and the gate wants 50"),
+        ({"min_requests_per_s": 51.0}, FAST, Outcome.OPTIMIZE, "50 answers a second at 64 at once, below the 51"),
+        ({"min_requests_per_s": 5.0}, None, Outcome.INCONCLUSIVE, "capacity was not measured, and the gate wants 5 a second"),
+        ({"min_requests_per_s": 5.0}, replace(FAST, seconds=0.0), Outcome.INCONCLUSIVE, "no request was sent"),
+        ({"min_requests_per_s": 5.0}, replace(FAST, concurrency=8), Outcome.INCONCLUSIVE, "was measured at 8 requests at once"),
+        ({"min_requests_per_s": 5.0}, replace(FAST, requests=127), Outcome.INCONCLUSIVE, "127 requests do not fill a server"),
+        ({"min_requests_per_s": 5.0}, replace(FAST, seconds=float("nan")), Outcome.OPTIMIZE, "below the 5"),
+    ],
+)
+def test_memory_and_capacity_are_hard_gates(gate, served, outcome, says):
+    concurrency = {"at_concurrency": 64} if "min_requests_per_s" in gate else {}
+    verdict = decide([better(), fine()], Gate(**gate, **concurrency), whole(served=served))
+    assert verdict.outcome is outcome
+    (reason,) = [r for r in verdict.reasons if r.code in ("memory", "capacity")]
+    assert says in reason.text
+    assert reason.blocks is outcome
 
 
 def test_reasons_come_in_the_order_of_what_they_argue_for():

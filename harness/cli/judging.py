@@ -14,7 +14,7 @@ from harness.columns import of_rows
 from harness.comparison import column_facts, compare_columns
 from harness.decision import decide
 from harness.errors import DataError
-from harness.model import Gate, Outcome, Role, RunRecord, ScoreRow, SliceComparison, Split, Verdict
+from harness.model import Gate, Outcome, Role, RunRecord, ScoreRow, Served, SliceComparison, Split, Verdict
 from harness.slices import compare_slices
 from harness.store import Store
 from harness.store.rows import noun
@@ -87,8 +87,15 @@ def weigh(
         ttft_p95_s=times.ttft_p95_s,
         latency_p95_s=times.total_p95_s,
         tpot_p95_s=times.tpot_p95_s,
+        served=_served(candidate),
     )
     return decide(comparisons, gate, seen, today=day, slices=slices)
+
+
+def _served(run: RunRecord) -> Served | None:
+    """What the run measured of its serving; None where it sent no request of its own."""
+    found = run.provenance.get("served")
+    return noun(Served, found) if found else None
 
 
 def sliced(

@@ -19,6 +19,7 @@ class ServerMetrics:
     latency_s: float | None = None
     ttft_s: float | None = None
     token_s: float | None = None
+    memory_gb: float | None = None  # what its processes hold, by harness.serving.memory: the page does not tell
 
 
 def parse(page: str) -> ServerMetrics:

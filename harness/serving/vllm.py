@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -28,6 +28,7 @@ import aiohttp
 from harness.errors import ServeError, UsageError
 from harness.serving.adapters import check_adapter
 from harness.serving.log import Cause, cause_of, stage_of
+from harness.serving.memory import held_gb
 from harness.serving.metrics import ServerMetrics, parse
 
 VLLM = (sys.executable, "-m", "vllm.entrypoints.openai.api_server")
@@ -68,6 +69,7 @@ class Server:
         self._process, self._root, self.log_path = process, f"http://127.0.0.1:{port}", log_path
         self.url, self.names = f"{self._root}/v1", list(names)
         self.started_s = 0.0  # seconds from start to ready
+        self.on_cpu = True  # whose memory it holds
 
     @property
     def pid(self) -> int:
@@ -83,8 +85,9 @@ class Server:
     async def metrics(self) -> ServerMetrics:
         """Figures since the start. Raises ServeError when the server does not give them."""
         page = await self._call("GET", "/metrics")
+        held = await asyncio.to_thread(held_gb, self.pid, cpu=self.on_cpu)
         try:
-            return parse(page)
+            return replace(parse(page), memory_gb=held)
         except ValueError as error:
             raise ServeError("the server's figures cannot be read", where=f"{self._root}/metrics") from error
 
@@ -175,6 +178,7 @@ async def serve(
             port = options.port or free_port()
             command = [*program, *arguments(base, adapters, names, max(ranks, default=0), port, options)]
             server = _launch(command, environment(os.environ, base, options), log_path, port, [*names, *adapters])
+            server.on_cpu = is_cpu(options)
             try:
                 await server.ready(options.startup_timeout_s, say)
                 break

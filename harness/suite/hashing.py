@@ -35,8 +35,9 @@ def _gate(gate: Gate) -> dict[str, Any]:
     for key in ("sequential", "max_tpot_p95_s", "waivers", "slices", "trust_uncalibrated"):
         if not content[key]:
             del content[key]
-    if content["min_kappa"] is None:
-        del content["min_kappa"]
+    for key in ("min_kappa", "max_memory_gb", "min_requests_per_s", "at_concurrency"):
+        if content[key] is None:
+            del content[key]
     return content
 
 

@@ -265,6 +265,9 @@ def gate_of(spec: GateFile, waivers: Iterable[WaiverFile] = ()) -> Gate:
         slices=tuple(dict.fromkeys(spec.slices)),
         trust_uncalibrated=spec.trust_uncalibrated,
         min_kappa=spec.min_kappa,
+        max_memory_gb=spec.max_memory_gb,
+        min_requests_per_s=spec.min_requests_per_s,
+        at_concurrency=spec.at_concurrency,
     )
 
 

@@ -91,10 +91,29 @@ def _decision(spec: SuiteFile, capabilities: list[str], document: Document) -> I
             if key in spec.gate.model_fields_set:
                 what = f"gate.{key} has no effect: no capability has the role target"
                 yield Fault(document.where(("gate", key)), what, "give one `role: target`, or remove the key")
+    yield from _capacity(spec, document)
     for name in spec.gate.floors:
         if name not in capabilities:
             where = document.where(("gate", "floors", name))
             yield Fault(where, f"a floor for {name!r}, which is no capability", nearest(name, capabilities))
+
+
+def _capacity(spec: SuiteFile, document: Document) -> Iterator[Fault]:
+    """Capacity is measured by the run itself, so the run must be such that it measures what the gate states."""
+    gate, at = spec.gate, document.where
+    if (gate.min_requests_per_s is None) != (gate.at_concurrency is None):
+        key, other = (
+            ("min_requests_per_s", "at_concurrency") if gate.at_concurrency is None else ("at_concurrency", "min_requests_per_s")
+        )
+        yield Fault(
+            at(("gate", key)), f"gate.{key} needs gate.{other} beside it", "a capacity is so much at so many requests at once"
+        )
+    elif gate.at_concurrency is not None and gate.at_concurrency != spec.generation.concurrency:
+        what = f"gate.at_concurrency is {gate.at_concurrency}, and the suite asks {spec.generation.concurrency} at once"
+        yield Fault(at(("gate", "at_concurrency")), what, "set generation.concurrency to the same")
+    elif gate.min_requests_per_s is not None and gate.sequential:
+        what = "gate.min_requests_per_s is not measured in a sequential run, whose two candidates share their servers' time"
+        yield Fault(at(("gate", "min_requests_per_s")), what, "leave it out, or set gate.sequential to false")
 
 
 def slice_faults(spec: SuiteFile, capabilities: Mapping[str, Capability], document: Document) -> Iterator[Fault]:

@@ -204,6 +204,17 @@ class GateFile(FileModel):
     max_tpot_p95: float | None = Field(
         default=None, gt=0, description="Seconds per output token after the first, 95th percentile of the streamed answers."
     )
+    max_memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="10^9 bytes that the candidate's server may hold, of its GPUs; with a CPU build, of the machine.",
+    )
+    min_requests_per_s: float | None = Field(
+        default=None, gt=0, description="Answers a second that the candidate must be served with, at at_concurrency."
+    )
+    at_concurrency: int | None = Field(
+        default=None, ge=1, le=4096, description="Requests under way at once, at which min_requests_per_s is measured."
+    )
     min_clusters: int = Field(default=10, ge=2, description="Fewer clusters than that decide nothing.")
     sequential: bool = Field(
         default=False, description="Ask cases in random order, and no more of a capability, then of the run, than decides it."
