@@ -9,6 +9,7 @@ twice changes nothing, since a label is known by its id.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import secrets
@@ -40,6 +41,7 @@ class LabelWriter:
 
     def __init__(self, segment: journal.JournalWriter) -> None:
         self._journal = segment
+        self.folder = segment.folder
 
     def add(self, label: Label) -> None:
         """Store a label; when this returns, neither a kill nor a power cut loses it."""
@@ -75,6 +77,7 @@ class LabelStore:
         self.store = store
         self.notes: list[str] = []
         self._root = store.path / "labels"
+        self._seen: dict[str, int] = {}  # segment -> how far this object has folded it already, in bytes
 
     def writer(self) -> LabelWriter:
         """Begin to label; StoreError when the disk does not let us."""
@@ -110,6 +113,16 @@ class LabelStore:
 
         return self._with(work)
 
+    def signature(self, mine: LabelWriter) -> object:
+        """Changes when somebody else may have labelled: what other processes' journals and the tables look like from outside."""
+        files = [path for path in self._root.glob("*/*.jsonl") if path.parent != mine.folder] + [self.store.path / "store.duckdb"]
+        found = []
+        for path in sorted(files):
+            with contextlib.suppress(FileNotFoundError):  # folded this very moment
+                state = path.stat()
+                found.append((path.parent.name, path.name, state.st_size, state.st_mtime_ns))
+        return found
+
     def plans(self, run_id: str) -> list[LabelPlan]:
         """The plans that people have labelled this run by, oldest first."""
         return self._with(lambda connection: _plans(connection, "run_id = ?", run_id))
@@ -133,7 +146,7 @@ class LabelStore:
     def _with(self, work: Callable[[Connection], T]) -> T:
         def folded(connection: Connection) -> T:
             try:
-                self.notes += fold_labels(connection, self._root)
+                self.notes += fold_labels(connection, self._root, self._seen)
             except OSError as error:
                 raise journal.system_error(error, self._root) from error
             return work(connection)
@@ -141,10 +154,11 @@ class LabelStore:
         return self.store._with(folded, fold=False)
 
 
-def fold_labels(connection: Connection, root: journal.Path) -> list[str]:
+def fold_labels(connection: Connection, root: journal.Path, seen: dict[str, int]) -> list[str]:
     """Bring the journals of labels into their table; remove those that are complete. Returns what had to be left out.
 
-    A journal that is being written is read as far as it goes, and stays. To be called under the store's lock.
+    A journal that is being written is read as far as it goes, and stays. seen: how far each was folded before, which is kept up
+    here; it only saves work. To be called under the store's lock.
     """
     notes: list[str] = []
     for folder in journal.run_folders(root):
@@ -158,10 +172,10 @@ def fold_labels(connection: Connection, root: journal.Path) -> list[str]:
                         todo="Upgrade the harness, or use another store",
                     )
                 ended = free or part is not parts[-1]
-                end = 0
-                for lines, behind in journal.read_batches(part.path, 0):
-                    notes += _fold_lines(connection, lines, part.path.name if ended else "")
-                    end = behind
+                end = seen.get(part.name, 0)
+                for lines, behind in journal.read_batches(part.path, end):
+                    notes += _fold_lines(connection, lines, part.path.name)
+                    seen[part.name] = end = behind
                 if ended:
                     if part.path.stat().st_size > end:
                         notes.append(f"{part.path.name}: a last label was cut short by a crash and is left out")
@@ -172,7 +186,7 @@ def fold_labels(connection: Connection, root: journal.Path) -> list[str]:
 
 
 def _fold_lines(connection: Connection, lines: Sequence[bytes], name: str) -> list[str]:
-    """One batch into the table; name: of the file, for what is told of damaged lines ("": they are told of when it ends)."""
+    """One batch into the table; name: of the file, for what is told of damaged lines."""
     good, bad = [], 0
     for line in lines:
         try:
@@ -188,7 +202,7 @@ def _fold_lines(connection: Connection, lines: Sequence[bytes], name: str) -> li
                     ANTI JOIN (SELECT id FROM labels) USING (id)""",  # noqa: S608 - our own constants
                 [good],
             )
-    return [f"{name}: {bad} damaged labels are left out"] if bad and name else []
+    return [f"{name}: {bad} damaged labels are left out"] if bad else []
 
 
 def _labels(connection: Connection, run_id: str | None) -> list[Label]:

@@ -100,7 +100,9 @@ class Review:
         self._mutex, self._refreshing = threading.RLock(), threading.Lock()
         self._labels: list[Label] = []
         self._read: dict[Key, list[Given]] = {}
-        self._looked = -_FRESH_S
+        self._current: list[Label] | None = None  # of _labels, once it was asked for
+        self._look_again = 0.0  # by the monotonic clock
+        self._signature: object = None
         self._last_time = 0.0
 
     @classmethod
@@ -130,7 +132,9 @@ class Review:
                 split=str(settings.split), seed=settings.seed, batch=settings.batch, also=settings.also,
             )  # fmt: skip
             plans[kind] = people_store.keep_plan(plan, renew=True)
-        return cls(people_store, people_store.writer(), runs, baseline, plans, cases, comparisons, clock)
+        review = cls(people_store, people_store.writer(), runs, baseline, plans, cases, comparisons, clock)
+        review.refresh()  # what was said before is known before anything more is said
+        return review
 
     def close(self) -> None:
         self._writer.close()
@@ -139,14 +143,18 @@ class Review:
 
     def refresh(self) -> None:
         """Look for labels of other people; not more often than every few seconds, and never twice at once."""
-        if time.monotonic() - self._looked < _FRESH_S or not self._refreshing.acquire(blocking=False):
+        if time.monotonic() < self._look_again or not self._refreshing.acquire(blocking=False):
             return
         try:
-            found = self._store.labels(self.run.id)
-            ids = {label.id for label in found}
-            with self._mutex:  # what was said meanwhile stays
-                self._labels = [*found, *(label for label in self._labels if label.id not in ids)]
-            self._looked = time.monotonic()
+            begun, signature = time.monotonic(), self._store.signature(self._writer)
+            if signature != self._signature:
+                found = self._store.labels(self.run.id)
+                ids = {label.id for label in found}
+                with self._mutex:  # what was said meanwhile stays
+                    self._labels = [*found, *(label for label in self._labels if label.id not in ids)]
+                    self._current = None
+                self._signature = signature  # as it was before reading: what came meanwhile is looked for once more
+            self._look_again = time.monotonic() + max(_FRESH_S, 10 * (time.monotonic() - begun))
         finally:
             self._refreshing.release()
 
@@ -157,7 +165,10 @@ class Review:
 
     def current(self) -> list[Label]:
         """The labels that count."""
-        return people.current(self.labels())
+        with self._mutex:
+            if self._current is None:
+                self._current = people.current(self._labels)
+            return self._current
 
     def raters(self) -> list[str]:
         return sorted({label.rater for label in self.current()})
@@ -271,7 +282,7 @@ class Review:
             earlier = self.earlier(task, rater, adjudicates=adjudicates)
             label = dataclasses.replace(
                 self._blank(task, rater),
-                blind=(rater, task.token) not in self._opened,
+                blind=(rater, task.token) not in self._opened and self.marked((task.capability, task.case_id), rater) is None,
                 seconds=None if seconds is None else min(max(seconds, 0.0), _LONGEST_S),
                 plan=self.plans[task.kind].id,
                 probability=self._chance(task),
@@ -308,6 +319,7 @@ class Review:
             raise UsageError(fault)
         self._writer.add(label)
         self._labels.append(label)
+        self._current = None
         return label
 
     def _blank(self, task: Task, rater: str) -> Label:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.people import make_label
 from support.review_desk import BEFORE, NOW, Person, desk, make_store, sit_down, start_review
 
 from harness.labels import looked_at
@@ -275,7 +276,7 @@ def test_another_process_labels_meanwhile(folder: Path) -> None:
             t for key in theirs.cases for t in theirs.tasks("rate", key, "Bob") if ours.labels()[0].responses == t.responses
         )
         bob.send_form(task.path, passed="fail")
-        ours._looked = -1e9  # a few seconds later
+        ours._look_again = 0.0  # a few seconds later
         assert "Ann, Bob" in ann.get("/adjudicate").text
         assert len(stored(ours)) == 2
 
@@ -355,3 +356,31 @@ def test_a_label_that_cannot_be_stored_is_said_and_not_shown_as_saved(folder: Pa
         monkeypatch.undo()
         assert ann.next_path("rate") == path
         assert stored(review) == []
+
+
+def test_who_marked_a_case_is_no_longer_blind_to_it_not_even_tomorrow(folder: Path) -> None:
+    with desk(folder) as (review, ann):
+        path = ann.next_path("rate")
+        ann.send_form(f"/case/{path.split('/')[2]}", **{"judge-wrong": "1"})
+    with desk(folder) as (review, ann):
+        ann.send_form(path, passed="pass")
+        assert [(x.kind, x.blind) for x in stored(review)] == [("mark", False), ("rate", False)]
+
+
+def test_labels_are_read_again_only_when_somebody_else_may_have_labelled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with desk(folder) as (review, ann):
+        ann.get("/")
+        review._look_again = 0.0
+        ann.get("/")  # settled: reading itself may have folded something
+        read: list[str | None] = []
+        real = LabelStore.labels
+        monkeypatch.setattr(LabelStore, "labels", lambda self, run_id=None: read.append(run_id) or real(self, run_id))
+        ann.send_form(ann.next_path("rate"), passed="pass")
+        review._look_again = 0.0
+        ann.get("/")
+        assert read == []
+        with LabelStore(Store.open(folder)).writer() as writer:
+            writer.add(make_label(run_id="cand1", rater="Bob"))
+        review._look_again = 0.0
+        assert "<bdi>Bob</bdi>" in ann.get("/").text
+        assert read == ["cand1"]
