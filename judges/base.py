@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from harness.checks.spec import SpecFault
+from harness.errors import DataError
 from harness.model import Candidate, Case, Client, Judgment, Message, Request, Response, digest_of
 from harness.suite.spec import CandidateFile, FileModel
 from judges.rubric import CanaryFile, Rubric
@@ -97,6 +98,18 @@ class JudgeSpec:
         model = getattr(self.options, "model", None)
         return model if isinstance(model, str) else f"judge:{self.name}"
 
+    def fault(self, case: Case) -> str | None:
+        """Why this case can never be judged (no reference, no questions of its own, a template that fails), or None."""
+        try:
+            for member in self.members:
+                if found := member.fault(case):
+                    return f"{member.name}: {found}"
+            if self.kind.suits is not None:
+                self.kind.suits(self, case)
+        except DataError as error:
+            return error.what
+        return None
+
     def bind(self, candidates: Mapping[str, Candidate]) -> Judge:
         """The judge, once its models are identified; a key of ``models`` that is not given is the caller's bug (KeyError)."""
         return self.kind.bind(self, candidates)
@@ -160,7 +173,8 @@ class Setting:
 class JudgeType:
     """One kind of judge. version: raised whenever the same reply could give another verdict.
 
-    prepare(name, options, setting) -> (spec or None, faults). bind(spec, candidates) -> judge.
+    prepare(name, options, setting) -> (spec or None, faults). bind(spec, candidates) -> judge. suits(spec, case) raises DataError
+    when the case lacks what judging takes, whatever the answer.
     """
 
     name: str
@@ -169,3 +183,4 @@ class JudgeType:
     options: type[JudgeOptions]
     prepare: Callable[[str, Any, Setting], tuple[JudgeSpec | None, list[SpecFault]]]
     bind: Callable[[JudgeSpec, Mapping[str, Candidate]], Judge]
+    suits: Callable[[JudgeSpec, Case], object] | None = None

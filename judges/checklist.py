@@ -17,10 +17,10 @@ from harness.errors import DataError
 from harness.model import Candidate, Case, Client, JudgedItem, Judgment, Message, Request, Response
 from judges.asking import Compose, Interview, Schema
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
-from judges.preparing import first_form, prepare_asking, settings_of
+from judges.preparing import first_form, prepare_asking, settings_of, shown
 from judges.prompting import compose, texts_of
 from judges.reading import BAD_JSON, CUT, NO_VERDICT, OFF_MENU, Unread, read_object, trouble
-from judges.rubric import MAX_ITEMS, ItemFile
+from judges.rubric import MAX_ITEMS, ItemFile, RubricFile
 from judges.verdicts import Said, of_trials, unusable, without_asking
 
 
@@ -44,7 +44,7 @@ class Checklist:
     ) -> tuple[Request, ...]:
         if unusable(response):
             return ()
-        items = self._items(case)
+        items = _items(self._rubric.file, case)
         ask = self._composer(case, items, response, messages)
         schema = self._schema_of(items)
         return tuple(self._interview.request(case, ask, sample=j, schema=schema) for j in range(self._options.samples))
@@ -61,7 +61,7 @@ class Checklist:
         if reason := unusable(response):
             return without_asking(self.spec, self.digest, case.id, reason)
         try:
-            items = self._items(case)
+            items = _items(self._rubric.file, case)
             ask = self._composer(case, items, response, messages)
         except DataError as error:
             return without_asking(self.spec, self.digest, case.id, "judge-prompt", error.what)
@@ -80,17 +80,6 @@ class Checklist:
     def _schema_of(self, items: Sequence[ItemFile]) -> Schema:
         return lambda strict: _schema(items, explain=self._options.explain and not strict)
 
-    def _items(self, case: Case) -> tuple[ItemFile, ...]:
-        """The rubric's questions, then the case's. DataError when the case has no such list."""
-        field = self._rubric.file.items_from
-        if field is None:
-            return self._rubric.file.items
-        listed = case.vars.get(field, case.metadata.get(field))
-        if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_ITEMS or not all(_is_question(one) for one in listed):
-            raise DataError(f"the field {field!r} is no list of 1 to {MAX_ITEMS} questions", where=case.source)
-        own = tuple(ItemFile(id=f"case-{number}", question=" ".join(text.split())) for number, text in enumerate(listed, 1))
-        return (*self._rubric.file.items, *own)
-
     def _composer(self, case: Case, items: Sequence[ItemFile], response: Response, messages: Sequence[Message] | None) -> Compose:
         """(form, strict) -> messages."""
         file = self._rubric.file
@@ -105,6 +94,17 @@ class Checklist:
             return compose(file.language, "checklist", texts, {**values, **shape, "explain": explain})
 
         return ask
+
+
+def _items(rubric: RubricFile, case: Case) -> tuple[ItemFile, ...]:
+    """The rubric's questions, then the case's. DataError when the case has no such list."""
+    if rubric.items_from is None:
+        return rubric.items
+    listed = case.vars.get(rubric.items_from, case.metadata.get(rubric.items_from))
+    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_ITEMS or not all(_is_question(one) for one in listed):
+        raise DataError(f"the field {rubric.items_from!r} is no list of 1 to {MAX_ITEMS} questions", where=case.source)
+    own = tuple(ItemFile(id=f"case-{number}", question=" ".join(text.split())) for number, text in enumerate(listed, 1))
+    return (*rubric.items, *own)
 
 
 def _is_question(value: Any) -> bool:
@@ -175,6 +175,12 @@ def _prepare(name: str, options: ChecklistOptions, setting: Setting) -> tuple[Ju
     return prepare_asking(CHECKLIST, name, options, setting, rubric_kind="checklist", threshold=1.0)
 
 
+def _suits(spec: JudgeSpec, case: Case) -> None:
+    shown(spec, case)
+    assert spec.rubric is not None
+    _items(spec.rubric.file, case)
+
+
 CHECKLIST = JudgeType(
     name="checklist",
     version=1,
@@ -182,5 +188,6 @@ CHECKLIST = JudgeType(
     options=ChecklistOptions,
     prepare=_prepare,
     bind=Checklist,
+    suits=_suits,
 )
 JUDGES = (CHECKLIST,)

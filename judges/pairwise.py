@@ -17,7 +17,7 @@ from harness.errors import DataError
 from harness.model import Candidate, Case, Client, Judgment, Message, Request, Response
 from judges.asking import Compose, Interview, Trial, tokens
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
-from judges.preparing import first_form, prepare_asking, settings_of
+from judges.preparing import first_form, prepare_asking, settings_of, shown
 from judges.prompting import compose, texts_of
 from judges.reading import BAD_JSON, OFF_MENU, Unread, read_line, read_object
 from judges.verdicts import EXPLANATION, flags_of, passes, spread_of, unread, unusable, without_asking
@@ -211,5 +211,6 @@ PAIRWISE = JudgeType(
     options=PairwiseOptions,
     prepare=_prepare,
     bind=Pairwise,
+    suits=shown,
 )
 JUDGES = (PAIRWISE,)

@@ -17,7 +17,7 @@ from harness.errors import DataError
 from harness.model import Candidate, Case, Client, Judgment, Message, Request, Response
 from judges.asking import Compose, Interview
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
-from judges.preparing import first_form, prepare_asking, settings_of
+from judges.preparing import first_form, prepare_asking, settings_of, shown
 from judges.prompting import compose, texts_of
 from judges.reading import BAD_JSON, OFF_MENU, Unread, expected_score, on_menu, read_line, read_object
 from judges.verdicts import Said, of_trials, unusable, without_asking
@@ -131,5 +131,6 @@ POINTWISE = JudgeType(
     options=PointwiseOptions,
     prepare=_prepare,
     bind=Pointwise,
+    suits=shown,
 )
 JUDGES = (POINTWISE,)

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from harness import plugs
 from harness.checks.spec import SpecFault
 from harness.errors import Fault, HarnessError, SuiteError, UsageError
-from harness.model import Candidate, Sampling
+from harness.model import Candidate, Case, Sampling
 from harness.prompts import compile_template
 from judges.asking import Settings
 from judges.base import AskingOptions, JudgeSpec, JudgeType, Setting
-from judges.prompting import prompt_digest
+from judges.prompting import prompt_digest, texts_of
 from judges.rubric import Rubric, load_rubric
 
 KIND = "judge"
@@ -132,6 +132,13 @@ def sampling_of(options: AskingOptions) -> Sampling:
     if temperature is None:
         temperature = 0.0 if options.samples == 1 else 0.7
     return Sampling(temperature, 1.0, options.max_tokens, options.seed, (), dict(options.extra))
+
+
+def shown(spec: JudgeSpec, case: Case) -> dict[str, str]:
+    """The texts beside the answers that this judge is shown of a case; DataError when it lacks one. For JudgeType.suits."""
+    assert isinstance(spec.options, AskingOptions)
+    assert spec.rubric is not None
+    return texts_of(case, spec.rubric.file, spec.options.question, None, {})
 
 
 def first_form(options: AskingOptions) -> str:

@@ -135,6 +135,11 @@ def _prepare(name: str, options: RewardOptions, setting: Setting) -> tuple[Judge
     return JudgeSpec(name, REWARD, options, identity=identity, threshold=threshold), []
 
 
+def _suits(spec: JudgeSpec, case: Case) -> None:
+    assert isinstance(spec.options, RewardOptions)
+    question_of(case, spec.options.question, None)
+
+
 REWARD = JudgeType(
     name="reward",
     version=1,
@@ -142,5 +147,6 @@ REWARD = JudgeType(
     options=RewardOptions,
     prepare=_prepare,
     bind=Reward,
+    suits=_suits,
 )
 JUDGES = (REWARD,)

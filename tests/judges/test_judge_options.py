@@ -156,6 +156,29 @@ def test_the_digest_changes_with_what_decides_verdicts_and_with_nothing_else(tmp
     assert digest() != first
 
 
+@pytest.mark.parametrize(
+    ("options", "subject", "what"),
+    [
+        ({"kind": "pointwise", "rubric": "faithfulness"}, case(), "requires a reference"),
+        ({"kind": "pointwise", "rubric": "faithfulness"}, case(reference="text"), None),
+        ({"kind": "checklist", "rubric": "instruction-following"}, case(), "'checklist' is no list"),
+        ({"kind": "checklist", "rubric": "instruction-following"}, case(vars={"checklist": ["Is it?"]}), None),
+        ({"kind": "pairwise", "rubric": "pairwise-preference", "question": "{{ topic }}"}, case(), "'topic' is undefined"),
+        ({"kind": "reward", "question": "{{ topic }}"}, case(), "'topic' is undefined"),
+        ({"kind": "reward"}, case(), None),
+    ],
+)
+def test_cases_that_can_never_be_judged_are_told_beforehand(options: Any, subject: Any, what: str | None) -> None:
+    spec = build("tone", {"model": "grader", **options}, root=Path("."))
+    found = spec.fault(subject)
+    assert found is None if what is None else found is not None and what in found
+    panel = build(
+        "jury", {"kind": "panel", "members": ["tone", "tone"]}, root=Path("."), others={"tone": {"model": "g", **options}}
+    )
+    if options["kind"] != "pairwise":
+        assert panel.fault(subject) == (f"tone: {found}" if found else None)
+
+
 PROMPTS = {1: {"en": "4b72b0eb5d5eeb3b", "zh": "cf23c30dcc59cd6f"}}
 
 
