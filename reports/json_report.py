@@ -7,12 +7,12 @@ judges[{name, about, capabilities[], calibrated, standing, warnings[], figures{f
 waivers[{state, capability, case, owner, reason, expires, waived}]; diagnosis[{capability, cases, always, sometimes, unstable,
 format, unscored, kind, advice, k, pass_at_1, pass_at_k, pass_all_k}]; flips[{capability, fixed, broken, churn,
 negative_flip_rate}]; slices[{capability, field, value, n, baseline, candidate, delta, low, high, seesaw}]; history{checkpoints,
-sentence, pairs[], scores{capability: []}} or null; people{raters, looked_at, of, agree, both, disputed, sentence,
-marks{mark: n}, marked[{case, capability, mark, rater, comment}]} or null; evidence[{capability, role, n, n_planned, decided_at,
-limit, for[[cases, log10 e]], against[[cases, log10 e]], sentence}] of a sequential run, which decides at limit (160 points a
-path); ledgers[{who, run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n}, closed}];
-serving{figure: {candidate, baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate, baseline, why}].
-Scores are in [0, 1], differences in [-1, 1]; what is not known is null.
+sentence, pairs[], scores{capability: []}} or null; people{raters, looked_at, of, agree, both, disputed, sentence, standing[{name,
+beats_average}], marks{mark: n}, marked[{case, capability, mark, rater, comment}]} or null; evidence[{capability, role, n,
+n_planned, decided_at, limit, for[[cases, log10 e]], against[[cases, log10 e]], sentence}] of a sequential run, which decides at
+limit (160 points a path); ledgers[{who, run_id, planned, scored, unscored{reason: n}, errored{code: n}, skipped{reason: n},
+closed}]; serving{figure: {candidate, baseline}}; provenance likewise; cases[{id, capability, state, must_pass, candidate,
+baseline, why}]. Scores are in [0, 1], differences in [-1, 1]; what is not known is null.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ def _people(people: PeopleView) -> dict[str, Any]:
     names = ("raters", "looked_at", "of", "agree", "both", "disputed", "sentence")
     marked = [dict(zip(("case", "capability", "mark", "rater", "comment"), row, strict=True)) for row in people.marked]
     counts = {name: getattr(people, name) for name in names}
-    return {**counts, "marks": {mark: n for mark, n, _ in people.marks}, "marked": marked}
+    standing = [{"name": row.name, "beats_average": _finite(row.beats)} for row in people.standing]
+    return {**counts, "standing": standing, "marks": {mark: n for mark, n, _ in people.marks}, "marked": marked}
 
 
 def _evidence(row: EvidenceView) -> dict[str, Any]:

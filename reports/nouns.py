@@ -355,10 +355,21 @@ class HistoryView:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingView:
+    """A candidate by people's choices and rankings: its chance to win against the average one, and the places it may have."""
+
+    name: str
+    beats: float | None
+    beats_shown: str
+    places_shown: str
+
+
+@dataclass(frozen=True, slots=True)
 class PeopleView:
     """What people said of this run. agree of both: the candidate's answers on which people and the score say the same.
 
-    marks: (mark, times, in words). marked: (case id, capability, mark in words, rater, comment).
+    marks: (mark, times, in words). marked: (case id, capability, mark in words, rater, comment). standing: strongest first, by
+    Bradley-Terry; empty where nobody can be ranked, and standing_note says why.
     """
 
     raters: int
@@ -372,6 +383,8 @@ class PeopleView:
     marks: tuple[tuple[str, int, str], ...]
     marked: tuple[tuple[str, str, str, str, str], ...]
     marked_left_out: int
+    standing: tuple[StandingView, ...] = ()
+    standing_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

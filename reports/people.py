@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from harness import standings
 from harness.labels import Settled, current, is_skip, settle
 from harness.model import Label, RunRecord, ScoreRow
-from reports.nouns import CaseGroup, CaseLine, PeopleView, PersonView
-from reports.text import cut, label, plural
+from reports.nouns import CaseGroup, CaseLine, PeopleView, PersonView, StandingView
+from reports.text import cut, label, percent, plural
 
 MARKS = {"check-wrong": "the check is wrong", "judge-wrong": "the judge is wrong", "accept-change": "the change is accepted"}
 _LINES = 12  # said of one case
@@ -20,9 +21,17 @@ Key = tuple[str, str]  # capability, case id
 
 
 def view(
-    labels: Sequence[Label], run: RunRecord, base: RunRecord | None, rows: Iterable[ScoreRow], lines: Sequence[CaseLine]
+    labels: Sequence[Label],
+    run: RunRecord,
+    base: RunRecord | None,
+    rows: Iterable[ScoreRow],
+    lines: Sequence[CaseLine],
+    names: Mapping[str, str],
 ) -> PeopleView | None:
-    """None when nobody said anything. rows: the candidate's scores, to be held against people's; lines: the report's cases."""
+    """None when nobody said anything.
+
+    rows: the candidate's scores, to be held against people's; lines: the report's cases; names: run id -> its candidate.
+    """
     counting = current(labels)
     if not counting:
         return None
@@ -34,6 +43,7 @@ def view(
     marked = [(one, mark) for one in counting if one.kind == "mark" and one.run_id == run.id for mark in one.marks]
     marks = Counter(mark for _, mark in marked)
     raters = len({one.rater for one in counting})
+    standing, note = _standing(matters, names)
     return PeopleView(
         raters=raters,
         looked_at=len(looked),
@@ -55,6 +65,8 @@ def view(
             for one, mark in marked[:_MARKED]
         ),
         marked_left_out=max(0, len(marked) - _MARKED),
+        standing=standing,
+        standing_note=note,
     )
 
 
@@ -90,6 +102,21 @@ def _choices(matters: Iterable[Settled], run: RunRecord, base: RunRecord | None)
     return f"Of {plural(n, 'comparison')}, {won['candidate']:,} went to the candidate, {won['baseline']:,} to the baseline, " + (
         f"{won['tie']:,} to neither (of the cases looked at, which were not drawn evenly)."
     )
+
+
+def _standing(matters: Sequence[Settled], names: Mapping[str, str]) -> tuple[tuple[StandingView, ...], str]:
+    comparisons, _ = standings.of_labels([m for m in matters if m.thing[0] in ("pair", "rank")], names)
+    if not comparisons:
+        return (), ""
+    found = standings.field_of(comparisons, {}).standings
+    rows = []
+    for one in found.strengths:
+        beats = one.beats
+        bounds = f" [{percent(beats.low)}, {percent(beats.high)}]" if beats.low is not None and beats.high is not None else ""
+        places = f"{one.place_low}" if one.place_low == one.place_high else f"{one.place_low} to {one.place_high}"
+        rows.append(StandingView(label(one.name), beats.value, percent(beats.value) + bounds, places))
+    told = f"Bradley-Terry over {plural(found.n, 'comparison')} on {plural(found.n_clusters, 'case')}; a ranking counts as one."
+    return tuple(rows), told if rows else f"Nobody can be ranked: {label(found.reason, 300)}."
 
 
 def beside(groups: Sequence[CaseGroup], labels: Sequence[Label], run: RunRecord, base: RunRecord | None) -> tuple[CaseGroup, ...]:

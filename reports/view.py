@@ -20,7 +20,7 @@ from harness.model import (
 )
 from reports import diagnosis, evidence, history, judges, people, power, sequences, slices, words
 from reports.evidence import Limits
-from reports.nouns import CapabilityView, CaseGroup, CaseLine, EvidenceView, Fact, LedgerPart, LedgerView, ReportView
+from reports.nouns import CapabilityView, CaseGroup, CaseLine, EvidenceView, Fact, LedgerPart, LedgerView, PeopleView, ReportView
 from reports.source import ReportSource
 from reports.text import (
     UNKNOWN,
@@ -130,8 +130,17 @@ def build(
         judges=judges.views(source, run, base, verdict),
         remarks=judges.remarks(verdict),
         side_remarks=judges.side_remarks(verdict),
-        people=people.view(labels, run, base, source.score_rows(run.id), lines),
+        people=_people(source, labels, run, base, lines),
     )
+
+
+def _people(
+    source: ReportSource, labels: Sequence[Label], run: RunRecord, base: RunRecord | None, lines: Sequence[CaseLine]
+) -> PeopleView | None:
+    if not labels:
+        return None
+    names = {one.id: one.candidate.name for one in source.runs(run.suite_name)}
+    return people.view(labels, run, base, source.score_rows(run.id), lines, names)
 
 
 def _examined(source: ReportSource, run_id: str) -> Iterator[ScoreRow]:

@@ -126,3 +126,22 @@ def test_the_store_hands_them_to_the_report(tmp_path: Path) -> None:
     people = view_of(store, "cand1").people
     assert people
     assert (people.looked_at, people.of, people.agree, people.both) == (1, 5, 1, 1)
+
+
+def test_choices_and_rankings_make_a_standing() -> None:
+    few = build(seesaw(), "cand00000001", labels=[label("pair", preference="candidate")]).people
+    assert few
+    assert (few.standing, few.standing_note.partition(":")[0]) == ((), "Nobody can be ranked")  # the baseline never won
+    wins = ["candidate"] * 14 + ["baseline"] * 4 + ["tie"] * 2
+    labels = [label("pair", case=n, preference=won) for n, won in enumerate(wins, 1)]
+    view = build(seesaw(), "cand00000001", labels=labels)
+    assert view.people
+    first, second = view.people.standing
+    assert (first.name, second.name) == ("sft-orders", "pocket-base")
+    assert first.beats
+    assert second.beats
+    # by hand: 15 of 20 wins are log-odds of log 3 between the two, half of that against their average
+    assert first.beats == pytest.approx(3**0.5 / (1 + 3**0.5), abs=1e-6)
+    assert first.beats + second.beats == pytest.approx(1)
+    assert "Bradley-Terry over 20 comparisons on 20 cases" in html.render(view)
+    assert json.loads(json_report.render(view))["people"]["standing"][0]["name"] == "sft-orders"
