@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.model import Estimate, Judgment
-from harness.statistics import agreement
+from harness.statistics import agreement, ranking
 
 
 class Asked(Protocol):
@@ -23,8 +23,15 @@ class Asked(Protocol):
 
 
 class Given(Protocol):
-    """A judgment with what it cost; harness.store.StoredJudgment is one."""
+    """A judgment with what it cost; harness.store.StoredJudgment is one. longer: of a pair, characters by which the first answer
+    is the longer one. cluster: cases that share it are not independent."""
 
+    @property
+    def case_id(self) -> str: ...
+    @property
+    def cluster(self) -> str | None: ...
+    @property
+    def longer(self) -> int | None: ...
     @property
     def judgment(self) -> Judgment: ...
     @property
@@ -37,6 +44,7 @@ class JudgeSummary:
     whose requests failed. modes, flags: how the verdict was read, what was noticed -> answers.
 
     position: share of pairs, judged in both orders, whose winner changed with the order; None for a judge of single answers.
+    wins, wins_even: of pairs, share that the candidate won (a tie is half), and the same if answers were of one length.
     spread: mean standard deviation over several samples of the judge (test against retest), None with one. outside: the largest
     share of probability that lay outside the menu. requests: replies its verdicts rest on; sent: those really asked for by this
     run, the others were stored. seconds: of all of them. tokens: of all of them, retries included.
@@ -49,6 +57,8 @@ class JudgeSummary:
     modes: Mapping[str, int] = field(default_factory=dict)
     flags: Mapping[str, int] = field(default_factory=dict)
     position: Estimate | None = None
+    wins: Estimate | None = None
+    wins_even: Estimate | None = None
     spread: float | None = None
     spread_n: int = 0
     outside: float | None = None
@@ -73,6 +83,7 @@ class _Count:
         self.modes: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
         self.turned: list[bool] = []
+        self.pairs: list[tuple[float, int, str]] = []
         self.spread = self.seconds = 0.0
         self.spreads = 0
         self.outside: float | None = None
@@ -87,6 +98,8 @@ class _Count:
             self.modes[said.mode] += 1
         self.flags.update(said.flags)
         self.turned += [first != second for first, second in said.orders if first and second]
+        if said.preference is not None and said.value is not None:
+            self.pairs.append((said.value, given.longer or 0, given.cluster or given.case_id))
         if said.spread is not None:
             self.spread, self.spreads = self.spread + said.spread, self.spreads + 1
         if said.outside is not None:
@@ -99,6 +112,8 @@ class _Count:
         self.prompt, self.completion = self.prompt + said.prompt_tokens, self.completion + said.completion_tokens
 
     def summary(self, judge: str) -> JudgeSummary:
+        shares, longer, clusters = zip(*self.pairs, strict=True) if self.pairs else ((), (), ())
+        won = ranking.win_rates(shares, longer, clusters=clusters) if self.pairs else None
         return JudgeSummary(
             judge=judge,
             n=self.n,
@@ -107,6 +122,8 @@ class _Count:
             modes=_most(self.modes),
             flags=_most(self.flags),
             position=agreement.share(self.turned) if self.turned else None,
+            wins=won.raw if won else None,
+            wins_even=won.at_equal_length if won else None,
             spread=self.spread / self.spreads if self.spreads else None,
             spread_n=self.spreads,
             outside=self.outside,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model import CapabilityComparison, CheckResult, Item, ItemStatus, Message, Response, Role, ScoreRow
+from harness.model import CapabilityComparison, CheckResult, Item, ItemStatus, Message, Response, Role, Score, ScoreRow
 from harness.packed import Packed
 from reports import diff
 from reports.nouns import CaseGroup, CaseLine, CaseView, CheckView, MessageView, ResponseView, Segment, State, Text, Trouble
@@ -325,9 +325,15 @@ def _explanation(item: Item, limits: Limits) -> Text | None:
     if item.response and item.response.error_message:
         return cut(item.response.error_message, limits.why)
     score = item.score
-    if score is None or not score.explanation or any(part.explanation == score.explanation for part in score.components):
+    if score is None or not score.explanation or any(_says_the_same(part, score) for part in score.components):
         return None  # nothing to say, or the check below says the same
     return cut(score.explanation, limits.why)
+
+
+def _says_the_same(part: CheckResult, score: Score) -> bool:
+    """A judge can say much: not twice."""
+    judged = part.check.startswith(("judge ", "not-judge ")) and score.explanation == f"{part.check}: {part.explanation}"
+    return judged or part.explanation == score.explanation
 
 
 def _facts(item: Item, response: Response | None) -> tuple[str, ...]:

@@ -123,21 +123,31 @@ def _facts(ours: JudgeSummary, theirs: JudgeSummary | None) -> Iterator[Fact]:
         mine, other = _figure(ours, key), _figure(theirs, key) if theirs else (None, "")
         if mine[0] is not None or other[0] is not None:
             yield Fact(key, name, mine[0], other[0], mine[1], other[1])
-    for kind, counts, others in (
-        ("unscored", ours.unscored, theirs.unscored if theirs else {}),
-        ("mode", ours.modes, theirs.modes if theirs else {}),
-        ("flag", ours.flags, theirs.flags if theirs else {}),
+    for kind, said, counts, others in (
+        ("unscored", "No verdict: ", ours.unscored, theirs.unscored if theirs else {}),
+        ("mode", "Read as ", ours.modes, theirs.modes if theirs else {}),
+        ("flag", "Noticed: ", ours.flags, theirs.flags if theirs else {}),
     ):
         for reason in dict.fromkeys([*counts, *others]):
-            words = {"unscored": "No verdict: ", "mode": "Read as ", "flag": "Noticed: "}[kind]
-            mine_n, other_n = counts.get(reason, 0), others.get(reason, 0) if theirs else None
-            shown = f"{other_n:,}" if other_n is not None else ""
-            yield Fact(f"{kind}.{label(reason, 60)}", words + label(reason, 60), mine_n, other_n, f"{mine_n:,}", shown)
+            if ":" not in reason:  # such a flag's kind is told of in the warning
+                name = label(reason, 60)
+                yield _count(f"{kind}.{name}", said + name, _times(ours, counts, reason), _times(theirs, others, reason))
+
+
+def _times(summary: JudgeSummary | None, counts: Mapping[str, int], reason: str) -> int | None:
+    return counts.get(reason, 0) if summary and summary.n else None
+
+
+def _count(key: str, name: str, ours: int | None, theirs: int | None) -> Fact:
+    shown = [UNKNOWN if count is None else f"{count:,}" for count in (ours, theirs)]
+    return Fact(key, name, ours, theirs, *shown)
 
 
 _FIGURES = (
     ("n", "Answers to judge"),
     ("unparsed", "Without a verdict"),
+    ("wins", "Win rate against the baseline, a tie is half"),
+    ("wins_even", "Win rate if answers were of one length"),
     ("position", "Winner changed with the order"),
     ("spread", "Spread over its own samples (test against retest)"),
     ("outside", "Largest probability outside the menu"),
@@ -152,13 +162,16 @@ _FIGURES = (
 def _figure(summary: JudgeSummary, key: str) -> tuple[float | int | None, str]:
     """A figure and how it is shown; None: there is none."""
     if key == "stored":
-        return summary.requests - summary.sent, f"{summary.requests - summary.sent:,}"
+        return (summary.requests - summary.sent, f"{summary.requests - summary.sent:,}") if summary.n else (None, UNKNOWN)
     value = getattr(summary, key)
     if value is None or (not summary.n and key != "n"):
         return None, UNKNOWN
     if isinstance(value, Estimate):
-        bounds = "" if value.low is None or value.high is None else f" [{_share(value.low)}, {_share(value.high)}]"
-        return value.value, f"{_share(value.value)}{bounds} of {plural(value.n, 'pair')}"
+        if value.value is None:
+            return None, UNKNOWN
+        known = value.low is not None and value.high is not None
+        bounds = f" [{100 * (value.low or 0):.1f}, {100 * (value.high or 0):.1f}]" if known else ""
+        return value.value, f"{_share(value.value)}{bounds}"
     if key in ("unparsed", "outside"):
         return value, _share(value)
     if key == "seconds":

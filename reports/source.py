@@ -65,8 +65,14 @@ class Asked(Protocol):
 
 
 class Given(Protocol):
-    """A judge's word on one answer, with what it cost."""
+    """A judge's word on one answer, with what it cost; see harness.judgestats."""
 
+    @property
+    def case_id(self) -> str: ...
+    @property
+    def cluster(self) -> str | None: ...
+    @property
+    def longer(self) -> int | None: ...
     @property
     def judgment(self) -> Judgment: ...
     @property

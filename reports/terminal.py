@@ -78,6 +78,8 @@ def _parts(view: ReportView, width: int) -> list[RenderableType]:
         parts += [Text(""), Text(view.seesaw.sentence, style="bold" if view.seesaw.shown else "")]
     parts.append(Text(""))
     parts += [Text(f"{ledger.who}: {ledger.sum_shown}", style="" if ledger.closed else "yellow") for ledger in view.ledgers]
+    if view.judges:
+        parts.append(Text(""))
     parts += [_reason(judge.line, judge.tone, "", mark="?" if judge.tone is Tone.UNSURE else "") for judge in view.judges]
     parts.append(Text(""))
     parts += [_reason(step, Tone.NEUTRAL, "", mark="-") for step in (*view.next_steps, *_insights(view))]

@@ -63,8 +63,8 @@ class Asked:
 class StoredJudgment:
     """A judgment with the answer it is about. response_id: the stored answer's, None where none is left of it.
 
-    baseline_run_id, baseline_response_id: of the other answer, where a pairwise judge compared two. judged_at: seconds since the
-    epoch.
+    baseline_run_id, baseline_response_id: of the other answer, where a pairwise judge compared two; longer: by how many
+    characters this one is longer. cluster: of its case. judged_at: seconds since the epoch.
     """
 
     run_id: str
@@ -77,6 +77,8 @@ class StoredJudgment:
     judgment: Judgment
     asked: Asked
     judged_at: float
+    longer: int | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,9 @@ def judgments(connection: Connection, run_id: str, judge: str | None, first: int
     """Those of the items with these seqs; a judgment of another rendering of the question than the plan's is none."""
     rows = connection.execute(
         """SELECT j.run_id, j.case_id, i.capability, j.sample, a.response_id, j.baseline_run_id, b.response_id,
-             j.requests, j.asked, j.seconds, j.judged_at, j.content
+             j.requests, j.asked, j.seconds, j.judged_at, j.content, i.cluster,
+             (SELECT length(text) FROM responses WHERE id = a.response_id AND b.response_id IS NOT NULL)
+               - (SELECT length(text) FROM responses WHERE id = b.response_id)
            FROM judgments j
            JOIN (FROM items WHERE run_id = $run AND seq BETWEEN $first AND $last) i
              ON i.case_id = j.case_id AND i.sample = j.sample AND i.key = j.key
@@ -226,6 +230,8 @@ def judgments(connection: Connection, run_id: str, judge: str | None, first: int
             judgment=noun(Judgment, json.loads(row[11])),
             asked=Asked(row[7], row[8], row[9] or 0.0),
             judged_at=row[10],
+            longer=row[13],
+            cluster=row[12],
         )
         for row in rows
     ]
