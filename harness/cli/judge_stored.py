@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.calibration import LabelledCase, Ruling
 from harness.errors import UsageError
-from harness.labels import looked_at, settle
+from harness.labels import Settled, looked_at, settle
 from harness.model import Label
 from harness.store.labels import LabelStore
 
@@ -60,33 +60,36 @@ def judged_cases(store: Store, run_id: str, labels: Path | None, *, only: str | 
         )
 
 
+def drawn(kept: LabelStore, matters: Sequence[Settled]) -> list[float | None]:
+    """The chance with which each thing's case is in the sample that people have looked at by now, None where it was not drawn.
+
+    What stands in a label is the chance in its own sitting: over several sittings those do not make one sample (harness.labels).
+    A label without a plan keeps what it has; any label on the thing that was drawn speaks for all, an adjudicator's among them.
+    """
+    chances: dict[str, Mapping[tuple[str, str], float]] = {}
+    for run_id in {label.run_id for matter in matters for label in matter.labels if label.plan}:
+        said = kept.labels(run_id)
+        chances |= {plan.id: looked_at(plan, said) for plan in kept.plans(run_id)}
+
+    def of(label: Label) -> float | None:
+        return chances.get(label.plan, {}).get((label.capability, label.case_id)) if label.plan else label.probability
+
+    return [next((chance for label in matter.labels if (chance := of(label)) is not None), None) for matter in matters]
+
+
 def _people_of_run(store: Store, run_id: str, pass_at: float) -> dict[str, dict[Place, LabelledCase]]:
     """kind -> (case, sample) -> what people said in reviews, with the chance the case was drawn with."""
     from harness.labelfiles import said_by
 
     kept = LabelStore(store)
-    labels = kept.labels(run_id)
-    chances = _chances(kept, run_id, labels)
+    pairs = settle(label for label in kept.labels(run_id) if label.kind in ("pair", "rank") and label.run_id == run_id)
     found: dict[str, dict[Place, LabelledCase]] = {"pointwise": {}, "pairwise": {}}
-    for sample, matter in kept.rated(run_id):
-        if people := said_by(matter, "pointwise", pass_at):
-            first = matter.labels[0]
-            chance = chances.get(("rate", first.capability, first.case_id))
-            found["pointwise"][first.case_id, sample] = LabelledCase(f"{first.case_id} {sample}", people, probability=chance)
-    for matter in settle(label for label in labels if label.kind in ("pair", "rank") and label.run_id == run_id):
-        if people := said_by(matter, "pairwise", pass_at):
-            first = matter.labels[0]
-            chance = chances.get((first.kind, first.capability, first.case_id))
-            place = first.case_id, first.sample
-            found["pairwise"].setdefault(place, LabelledCase(f"{place[0]} {place[1]}", people, probability=chance))
-    return found
-
-
-def _chances(kept: LabelStore, run_id: str, labels: Sequence[Label]) -> dict[tuple[str, str, str], float]:
-    """(kind, capability, case) -> the chance of being labelled, by the latest plan that drew it."""
-    found: dict[tuple[str, str, str], float] = {}
-    for plan in kept.plans(run_id):
-        found |= {(plan.kind, capability, case): chance for (capability, case), chance in looked_at(plan, labels).items()}
+    told = [("pointwise", sample, matter) for sample, matter in kept.rated(run_id)]
+    told += [("pairwise", matter.labels[0].sample, matter) for matter in pairs]
+    for (kind, sample, matter), chance in zip(told, drawn(kept, [matter for _, _, matter in told]), strict=True):
+        if people := said_by(matter, kind, pass_at):
+            case_id = matter.labels[0].case_id
+            found[kind].setdefault((case_id, sample), LabelledCase(f"{case_id} {sample}", people, probability=chance))
     return found
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.cli.judge_stored import drawn
 from harness.correcting import TIE, Means, correct, ties, truth_of_preferences, truth_of_ratings
 from harness.errors import DataError
-from harness.labels import settle
+from harness.labels import Settled, settle
 from harness.model import (
     Calibration,
     CapabilityComparison,
@@ -117,10 +118,8 @@ def _truths(store: Store, candidate: RunRecord, baseline: RunRecord, judging: Ju
     labels = LabelStore(store)
     if not labels.labels(candidate.id):
         return {}
-    sides = [_by_capability(matter.final for _, matter in labels.rated(run.id)) for run in (candidate, baseline)]
-    pairs = _by_capability(
-        matter.final for matter in settle(label for label in labels.labels(candidate.id) if label.kind == "pair")
-    )
+    sides = [_by_capability(labels, [matter for _, matter in labels.rated(run.id)]) for run in (candidate, baseline)]
+    pairs = _by_capability(labels, settle(label for label in labels.labels(candidate.id) if label.kind == "pair"))
     found: Truths = {}
     for name, judges in judging.deciding.items():
         if len(judges) != 1:
@@ -133,11 +132,13 @@ def _truths(store: Store, candidate: RunRecord, baseline: RunRecord, judging: Ju
     return {name: both for name, both in found.items() if all(both)}
 
 
-def _by_capability(labels: Iterable[Label | None]) -> dict[str, list[Label]]:
+def _by_capability(kept: LabelStore, matters: Sequence[Settled]) -> dict[str, list[Label]]:
+    """The labels that count, each with the chance of its case in all that people have looked at."""
     found: dict[str, list[Label]] = {}
-    for label in labels:
+    for matter, chance in zip(matters, drawn(kept, matters), strict=True):
+        label = matter.final
         if label is not None and label.split is Split.GATE:
-            found.setdefault(label.capability, []).append(label)
+            found.setdefault(label.capability, []).append(replace(label, probability=chance))
     return found
 
 

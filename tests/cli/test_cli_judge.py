@@ -12,8 +12,9 @@ from support.people import make_label, two_runs
 from support.runs import CANDIDATE, make_record, make_request, make_response
 from support.suites import write_rows
 
+from harness.cli.judge_stored import drawn
 from harness.cli.layout import columns_of
-from harness.labels import LabelPlan, Pick
+from harness.labels import LabelPlan, Pick, settle
 from harness.model import Candidate, Judgment
 from harness.store import Asked, Store
 from harness.store.labels import LabelStore
@@ -185,6 +186,37 @@ def test_a_drawn_sample_is_weighted_and_what_somebody_chose_is_left_out(tmp_path
     right = [i for i in range(20) if i >= 5 and i != 3]
     total = sum(weights[i] for i in range(20) if i != 3)
     assert one["agreement"]["value"] == pytest.approx(sum(weights[i] for i in right) / total)
+
+
+def test_chances_are_those_of_all_that_was_looked_at_and_adjudicators_do_not_hide_them(tmp_path: Path) -> None:
+    """20 cases in two sittings of 10: each label holds the chance of its own sitting, the sample's are those of all 20."""
+    store = store_with_judgments(tmp_path)
+    picks = tuple(Pick("math", f"{i:016x}", "rest", 3.0 if i % 3 else 1.0, 0.2 + i / 60) for i in range(40))
+    plan = LabelPlan("p" * 12, "cand1", None, "rate", "gate", 0, 10, 40, 0.0, picks)
+    kept = LabelStore(store)
+    kept.keep_plan(plan)
+    sittings = [plan.probabilities(n) for n in (10, 20)]
+    with kept.writer() as writer:
+        for i, pick in enumerate(picks[:20]):
+            about = {
+                "case_id": pick.case_id,
+                "responses": (f"answer {i}",),
+                "sides": ("cand1",),
+                "run_id": "cand1",
+                "passed": True,
+            }
+            chance = sittings[i // 10]["math", pick.case_id]
+            writer.add(make_label(plan="p" * 12, probability=chance, **about))
+            if i == 4:
+                writer.add(make_label(rater="Bo", plan="p" * 12, probability=chance, **(about | {"passed": False})))
+                writer.add(make_label(rater="Cy", adjudicates=True, **about))
+    matters = settle(kept.labels("cand1"))
+    assert [matter.state for matter in matters].count("adjudicated") == 1
+    expected = plan.probabilities(20)
+    assert drawn(kept, matters) == [expected["math", pick.case_id] for pick in picks[:20]]
+    assert sittings[0]["math", picks[0].case_id] != expected["math", picks[0].case_id]
+    by_hand = settle([make_label(), make_label(case_id="f" * 16, probability=0.25)])
+    assert drawn(kept, by_hand) == [None, 0.25]
 
 
 def test_a_stored_pairwise_judge_in_both_orders(tmp_path: Path, capsys: Any) -> None:
