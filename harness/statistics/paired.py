@@ -73,7 +73,8 @@ def compare_paired(
         return _binary(first, second, settings) if is_binary else _studentised(_units(first - second, None), settings, "paired-t")
     units = _units(first - second, labels)
     if len(units.sums) < min_clusters:
-        reason = f"{len(units.sums)} clusters, and the spread between clusters needs at least {min_clusters}"
+        found = f"{len(units.sums)} cluster{'s' if len(units.sums) > 1 else ''}"
+        reason = f"{found}, and the spread between clusters needs at least {min_clusters}"
         return _undecided(first - second, len(units.sums), settings, reason)
     if units.effective < min_clusters / 2:
         reason = f"{len(units.sums)} clusters of such unequal size that they count as {units.effective:.1f}"
@@ -176,7 +177,7 @@ def _units(differences: NDArray[np.float64], labels: NDArray[np.int64] | None) -
 
 
 def binary_bounds(gains: int, losses: int, n: int, alpha: float) -> tuple[float, float, str]:
-    """Lower and upper bound of (gains - losses) / n, each at alpha, for 0/1 scores of n independent cases; and the method's name."""
+    """Lower and upper bound of (gains - losses) / n, each at alpha, of 0/1 scores of n independent cases; the method's name."""
     if n <= exact.LARGEST_N:
         return exact.lower_bound(gains, losses, n, alpha), -exact.lower_bound(losses, gains, n, alpha), "tango-exact"
     low, high = (tango.corrected_lower_bound(*counts, n, alpha) for counts in ((gains, losses), (losses, gains)))

@@ -193,6 +193,8 @@ def test_reports_of_files_in_every_format(tmp_path: Path, capsys: Any) -> None:
 GOOD = rows(DOWN)
 BAD: list[tuple[str, Sequence[Row] | str, Sequence[Row] | str, str]] = [
     ("empty", "", GOOD, "a.jsonl: is empty"),
+    ("baseline empty", GOOD, "", "b.jsonl: is empty"),
+    ("both empty", "", "", "a.jsonl: is empty"),
     ("blank lines only", "\n\n  \n", GOOD, "a.jsonl: is empty"),
     ("broken line", '{"case_id": "c0", "score": 1}\n{"case_id": "c1", "sco\n', GOOD, "a.jsonl:2: is not JSON"),
     ("two on one line", '{"case_id": "c0", "score": 1} {"case_id": "c1", "score": 1}\n', GOOD, "a.jsonl:1: is not JSON"),
@@ -289,15 +291,31 @@ def test_one_cluster_is_undecided_with_its_reason(tmp_path: Path, capsys: Any) -
     assert compare(tmp_path, rows(UP, cluster="doc"), rows(DOWN, cluster="doc"), "--json") == 2
     (comparison,) = found(capsys)["comparisons"]
     assert (comparison["claims"], comparison["paired"]["method"]) == (["undecided"], "undecided")
-    assert "1 clusters" in comparison["reason"]
+    assert "1 cluster, and the spread" in comparison["reason"]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.37])
-def test_all_ties_never_give_an_interval_without_width(tmp_path: Path, capsys: Any, value: float) -> None:
-    compare(tmp_path, rows([value] * 12), rows([value] * 12), "--json")
-    paired = found(capsys)["comparisons"][0]["paired"]
-    assert paired["delta"] == 0.0
-    assert paired["low"] < -0.05 < 0.05 < paired["high"]
+def test_all_ties_are_undecided_and_never_an_interval_without_width(tmp_path: Path, capsys: Any, value: float) -> None:
+    assert compare(tmp_path, rows([value] * 12), rows([value] * 12), "--json") == 2
+    told = found(capsys)
+    (comparison,) = told["comparisons"]
+    assert comparison["claims"] == ["undecided"]
+    assert comparison["paired"]["delta"] == 0.0
+    assert comparison["paired"]["low"] < -0.05 < 0.05 < comparison["paired"]["high"]
+    assert comparison["n_needed"] > 12
+    assert any("cases" in reason["text"] for reason in told["reasons"] if reason["capability"] == "math")
+
+
+@pytest.mark.parametrize("empty", ["candidate", "baseline"])
+def test_a_run_without_any_score_decides_nothing_and_says_why(tmp_path: Path, capsys: Any, empty: str) -> None:
+    """Every answer unscored: nothing pairs, and the worst case is bounded by nothing."""
+    nothing = [{"case_id": f"c{i}", "capability": "math", "status": "unscored", "reason": "truncated"} for i in range(len(GOOD))]
+    sides = (nothing, GOOD) if empty == "candidate" else (GOOD, nothing)
+    assert compare(tmp_path, *sides, "--json") in (1, 2)  # 1: the candidate's budget of unscored answers is overdrawn
+    (comparison,) = found(capsys)["comparisons"]
+    assert comparison["claims"] == ["undecided"]
+    assert comparison["n_paired"] == 0
+    assert "no case was scored in both runs" in comparison["reason"]
 
 
 def test_one_case_is_undecided(tmp_path: Path, capsys: Any) -> None:

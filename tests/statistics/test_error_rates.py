@@ -148,6 +148,39 @@ def test_scores_of_any_shape_hold_the_level(shape, n):
     assert covered / runs >= 1 - 2 * ALPHA - 0.01 - 3 * math.sqrt(0.09 / runs)
 
 
+@pytest.mark.parametrize("shape", sorted(DRAWS))
+@pytest.mark.parametrize("margin", [0.02, 0.1])
+def test_scores_of_any_shape_hold_the_level_at_other_margins(shape, margin):
+    rng, runs = np.random.default_rng([round(1000 * margin), sorted(DRAWS).index(shape)]), 400
+    not_worse = harmed = 0
+    for _ in range(runs):
+        result = compare_paired(*from_differences(DRAWS[shape](rng, 60, margin)), margin=margin, binary=False)
+        not_worse += result.p_not_worse <= ALPHA
+        harmed += result.p_harmed <= ALPHA
+    assert within(not_worse / runs, runs), "false not worse"
+    assert within(harmed / runs, runs), "false harmed"
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.1])
+def test_clustered_flips_hold_the_level_at_other_margins(margin):
+    """Half of the cases copy their cluster's draw, twenty clusters of five; both bounds cover, too."""
+    rng, runs = np.random.default_rng([7, round(1000 * margin)]), 500
+    labels = np.arange(100) % 20
+    not_worse = harmed = low = high = 0
+    for _ in range(runs):
+        own, common = flips(rng, labels.size, margin + 0.1, margin), flips(rng, 20, margin + 0.1, margin)
+        d = np.where(rng.random(labels.size) < 0.5, common[labels], own)
+        result = compare_paired(*from_differences(d), margin=margin, clusters=labels)
+        not_worse += result.p_not_worse <= ALPHA
+        harmed += result.p_harmed <= ALPHA
+        low += result.low <= -margin
+        high += result.high >= -margin
+    assert within(not_worse / runs, runs), "false not worse"
+    assert within(harmed / runs, runs), "false harmed"
+    assert within(1 - low / runs, runs), "the lower bound covers"
+    assert within(1 - high / runs, runs), "the upper bound covers"
+
+
 @pytest.mark.parametrize(("clusters", "size"), [(10, 8), (25, 4), (80, 3)])
 @pytest.mark.parametrize(("discordant", "shared"), [(0.08, 0.5), (0.3, 0.0), (0.3, 0.6), (0.2, 1.0)])
 def test_clustered_flips_hold_the_level(clusters, size, discordant, shared):
