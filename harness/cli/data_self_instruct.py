@@ -200,6 +200,8 @@ def lines(report: Mapping[str, Any], folder: Path) -> Iterator[str]:
     yield f"{plural(made, 'instruction')}{more} from {plural(report['seeds'], 'seed')}{state}"
     share = f"{report['classifications']:,} of {report['finished']:,} classifications"
     yield f"  {plural(report['instances'], 'instance')}, {report['empty_inputs']:,} without input; {share}"
+    if bare := report["without_instances"]:
+        yield f"  {plural(bare, 'instruction')} without any instance that can be used: no row is made of them"
     for step, codes in report["rejected"].items():
         told = ", ".join(f"{count:,} {code}" for code, count in codes.items())
         yield from _wrapped(f"  rejected {_STEPS[step]}: {told}")

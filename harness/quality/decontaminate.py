@@ -58,7 +58,7 @@ class Methods:
 
     def index(self, targets: Iterable[Target], near: float = DEFAULT_NEAR) -> LeakIndex:
         """What finds all of them in one pass."""
-        return LeakIndex(targets, n=min(self.sizes.values(), default=1000), near=near if "near" in self.names else None)
+        return LeakIndex(targets, n=min(self.sizes.values(), default=None), near=near if "near" in self.names else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,19 @@ Scripts without spaces count characters as words. What is found is evidence with
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.model import Case
-from harness.quality.words import Worded, shingles, worded, words
+from harness.quality.words import worded, words
 
 DEFAULT_N = 13
 DEFAULT_NEAR = 0.7
 SHINGLE = 3  # words
+HEAD = 8  # words by which a case inside a text is looked up
 CONTAINED = 5  # a case of fewer words standing inside a longer text proves nothing
 LONG = 8  # references and further variables of fewer words are no evidence: "Paris" answers many questions
 
@@ -58,7 +60,7 @@ class Leak:
 
 
 def leaks(
-    texts: Iterable[str], targets: Iterable[Target], *, n: int = DEFAULT_N, near: float | None = DEFAULT_NEAR
+    texts: Iterable[str], targets: Iterable[Target], *, n: int | None = DEFAULT_N, near: float | None = DEFAULT_NEAR
 ) -> Iterator[Leak]:
     """Every (text, target) that leaks, text by text, the worst first. near None: exact and n-grams only.
 
@@ -105,86 +107,165 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 class LeakIndex:
-    """Targets, ready to be looked for. Memory grows with the targets' words only."""
+    """Targets, ready to be looked for. Read-only once it is made; about 6 KB a target of 45 words.
 
-    def __init__(self, targets: Iterable[Target], *, n: int = DEFAULT_N, near: float | None = DEFAULT_NEAR) -> None:
-        if n < 2:
+    n None: no n-grams, whole cases and near ones only. Words in a row are looked up by 64-bit hashes; where a run is told, the
+    words themselves were compared.
+    """
+
+    def __init__(self, targets: Iterable[Target], *, n: int | None = DEFAULT_N, near: float | None = DEFAULT_NEAR) -> None:
+        if n is not None and n < 2:
             raise ValueError(f"n is {n}: fewer than 2 words in a row are no evidence")
         self.n, self.near = n, near
         self.targets: list[Target] = []
         self._words: list[tuple[str, ...]] = []
-        self._whole: dict[str, list[int]] = {}  # all words of a target -> targets
-        self._grams: dict[int, dict[str, list[tuple[int, int]]]] = {}  # length -> words in a row -> (target, first word)
-        self._shingles: dict[str, list[int]] = {}
-        self._sizes: list[int] = []  # shingles of each target
+        self._same: dict[tuple[str, ...], list[int]] = {}  # all words of a target -> targets
+        sizes: list[int] = []  # shingles of each target
+        heads = {length: _Table() for length in range(CONTAINED, HEAD + 1)}
+        grams, alike = _Table(), _Table()
+        known: dict[str, str] = {}  # each word once in memory
         for target in targets:
-            self._add(target)
-
-    def _add(self, target: Target) -> None:
-        found = tuple(words(target.text))
-        if not found:
-            return
-        number = len(self.targets)
-        self.targets.append(target)
-        self._words.append(found)
-        self._whole.setdefault(" ".join(found), []).append(number)
-        length = min(self.n, len(found))
-        if length >= min(CONTAINED, self.n):
-            table = self._grams.setdefault(length, {})
-            firsts = {" ".join(found[i : i + length]): i for i in reversed(range(len(found) - length + 1))}
-            for gram, i in firsts.items():
-                table.setdefault(gram, []).append((number, i))
-        own = shingles(found, SHINGLE) if self.near is not None else ()
-        self._sizes.append(len(own))
-        for shingle in own:
-            self._shingles.setdefault(shingle, []).append(number)
+            found = tuple(known.setdefault(word, word) for word in words(target.text))
+            if not found:
+                continue
+            number, hashes = len(self.targets), _hashes(found)
+            self.targets.append(target)
+            self._words.append(found)
+            self._same.setdefault(found, []).append(number)
+            if (length := min(len(found), HEAD)) >= CONTAINED:
+                heads[length].add(number, _rows(hashes[:length], length))
+            if n is not None:
+                grams.add(number, _rows(hashes, n))
+            own = _shingled(hashes) if near is not None else hashes[:0]
+            sizes.append(len(own))
+            alike.add(number, own)
+        self._heads = {length: table.sorted() for length, table in heads.items() if table}
+        self._grams, self._alike = grams.sorted(), alike.sorted()
+        self._shingles = np.array(sizes, dtype=np.int64)
 
     def find(self, text: str, row: int = 0) -> list[Leak]:
         """What the text repeats, one Leak a target, the worst first."""
         seen = worded(text)
         if not seen.words:
             return []
-        same = set(self._whole.get(" ".join(seen.words), ()))
-        runs = self._runs(seen)
-        alike = dict(self._alike(seen.words))
+        hashes = _hashes(seen.words)
+        runs = self._runs(seen.words, hashes) | self._wholes(seen.words, hashes)
+        near = dict(self._nearly(hashes))
         found: dict[int, Leak] = {}
-        for number in same | runs.keys():
-            length, first = (len(seen.words), 0) if number in same else runs[number]
+        for number, (length, first) in runs.items():
             size = len(self._words[number])
             how = "exact" if length >= size else "ngram"
             span = seen.span(first, first + length - 1)
-            found[number] = Leak(row, self.targets[number], how, min(1.0, length / size), length, span, alike.pop(number, None))
-        for number, similarity in alike.items():
+            found[number] = Leak(row, self.targets[number], how, min(1.0, length / size), length, span, near.pop(number, None))
+        for number, similarity in near.items():
             found[number] = Leak(row, self.targets[number], "near", similarity, 0, seen.text, similarity)
         return [leak for _, leak in sorted(found.items(), key=lambda item: (_ORDER[item[1].how], -item[1].similarity, item[0]))]
 
-    def _runs(self, seen: Worded) -> dict[int, tuple[int, int]]:
-        """target -> (length, first word in the text) of its longest run that begins with an indexed n-gram."""
+    def _wholes(self, seen: Sequence[str], hashes: np.ndarray) -> dict[int, tuple[int, int]]:
+        """target -> (its length, first word in the text), where the text is the target, or all of it stands in the text."""
+        found = {number: (len(seen), 0) for number in self._same.get(tuple(seen), ())}
+        for length, table in self._heads.items():
+            for i, number, _ in table.hits(_rows(hashes, length)):
+                size = len(self._words[number])
+                if number not in found and tuple(seen[i : i + size]) == self._words[number]:
+                    found[number] = (size, i)
+        return found
+
+    def _runs(self, seen: Sequence[str], hashes: np.ndarray) -> dict[int, tuple[int, int]]:
+        """target -> (length, first word in the text) of the longest run of n shared words or more."""
         best: dict[int, tuple[int, int]] = {}
         covered: dict[int, int] = {}  # target -> where its latest run ends: n-grams within it say nothing new
-        for length, table in self._grams.items():
-            for i in range(len(seen.words) - length + 1):
-                for number, j in table.get(" ".join(seen.words[i : i + length]), ()):
-                    if i + length <= covered.get(number, 0):
-                        continue
-                    size = _common(seen.words, i, self._words[number], j)
-                    covered[number] = i + size
-                    if size > best.get(number, (0, 0))[0]:
-                        best[number] = (size, i)
+        if self.n is None:
+            return best
+        for i, number, j in self._grams.hits(_rows(hashes, self.n)):
+            if i + self.n <= covered.get(number, 0):
+                continue
+            size = _common(seen, i, self._words[number], j)
+            if size < self.n:
+                continue  # two hashes that are equal by chance
+            covered[number] = i + size
+            if size > best.get(number, (0, 0))[0]:
+                best[number] = (size, i)
         return best
 
-    def _alike(self, found: Sequence[str]) -> Iterator[tuple[int, float]]:
+    def _nearly(self, hashes: np.ndarray) -> Iterator[tuple[int, float]]:
         if self.near is None:
             return
-        own = shingles(found, SHINGLE)
-        shared = Counter(number for shingle in own for number in self._shingles.get(shingle, ()))
-        for number, count in sorted(shared.items()):
-            similarity = count / (len(own) + self._sizes[number] - count)
-            if similarity >= self.near:
-                yield number, similarity
+        own = _shingled(hashes)
+        numbers, shared = np.unique(self._alike.found(own), return_counts=True)
+        similarities = shared / (len(own) + self._shingles[numbers] - shared)
+        for place in np.flatnonzero(similarities >= self.near).tolist():
+            yield int(numbers[place]), float(similarities[place])
 
 
 _ORDER = {"exact": 0, "ngram": 1, "near": 2}
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _hashes(found: Sequence[str]) -> np.ndarray:
+    """One 64-bit number a word, the same within this process."""
+    return np.fromiter((hash(word) & 0xFFFFFFFFFFFFFFFF for word in found), dtype=np.uint64, count=len(found))
+
+
+def _rows(hashes: np.ndarray, length: int) -> np.ndarray:
+    """One number for each ``length`` words in a row: a polynomial of theirs, modulo 2^64. Empty where there are fewer words."""
+    count = len(hashes) - length + 1
+    if count <= 0:
+        return hashes[:0]
+    rows = np.full(count, length, dtype=np.uint64)
+    for place in range(length):
+        rows = rows * _FACTOR + hashes[place : place + count]
+    return rows
+
+
+def _shingled(hashes: np.ndarray) -> np.ndarray:
+    """The set of shingles, as numbers; a text shorter than a shingle is one."""
+    return np.unique(_rows(hashes, min(SHINGLE, len(hashes))))
+
+
+class _Table:
+    """Numbers of words in a row -> (target, place in the target), as three arrays in the numbers' order; 16 bytes an entry."""
+
+    def __init__(self) -> None:
+        self.keys = np.empty(0, np.uint64)
+        self.targets, self.places = np.empty(0, np.int32), np.empty(0, np.int32)
+        self._parts: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def add(self, number: int, rows: np.ndarray) -> None:
+        """A target's rows, each once, where it first stands."""
+        if len(rows):
+            self._parts.append((number, *np.unique(rows, return_index=True)))
+
+    def sorted(self) -> _Table:
+        """The same table, ready to be looked into."""
+        if self._parts:
+            keys = np.concatenate([keys for _, keys, _ in self._parts])
+            targets = np.repeat(
+                np.array([number for number, _, _ in self._parts], np.int32), [len(keys) for _, keys, _ in self._parts]
+            )
+            order = np.argsort(keys, kind="stable")
+            self.keys, self.targets = keys[order], targets[order]
+            self.places = np.concatenate([places for _, _, places in self._parts]).astype(np.int32)[order]
+            self._parts = []
+        return self
+
+    def found(self, rows: np.ndarray) -> np.ndarray:
+        """The targets of every entry that one of the rows has, as often as it has them."""
+        first, last = np.searchsorted(self.keys, rows, side="left"), np.searchsorted(self.keys, rows, side="right")
+        some = np.flatnonzero(last > first)
+        ranges = zip(first[some].tolist(), last[some].tolist(), strict=True)
+        return np.concatenate([self.targets[:0], *(self.targets[start:end] for start, end in ranges)])
+
+    def hits(self, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """(place in rows, target, place in the target) of every entry that one of the rows has, in the rows' order."""
+        first = np.searchsorted(self.keys, rows, side="left")
+        last = np.searchsorted(self.keys, rows, side="right")
+        for i in np.flatnonzero(last > first).tolist():
+            for entry in range(int(first[i]), int(last[i])):
+                yield i, int(self.targets[entry]), int(self.places[entry])
 
 
 def _common(a: Sequence[str], i: int, b: Sequence[str], j: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,11 +128,35 @@ def whole(case: list[str], text: list[str], n: int) -> bool:
 def test_ngrams_are_found_exactly_where_every_pair_of_runs_says_so(text: list[str], case: list[str], n: int) -> None:
     leak = one(" ".join(text), " ".join(case), n=n, near=None)
     assert (leak is not None) == (bool(runs(text, n) & runs(case, n)) or whole(case, text, n))
+    assert not whole(case, text, n) or (leak is not None and leak.how == "exact")
     if leak is not None:
         assert leak.span in " ".join(text)
         assert leak.span in " ".join(case)
         assert leak.words == len(leak.span.split()) >= min(n, len(case))
         assert (leak.how == "exact") == (leak.words == len(case))
+
+
+@given(st.lists(st.sampled_from("ab"), max_size=30), st.lists(st.sampled_from("ab"), max_size=14))
+def test_without_n_only_whole_cases_are_found(text: list[str], case: list[str]) -> None:
+    leak = one(" ".join(text), " ".join(case), n=None, near=None)
+    assert (leak is not None) == whole(case, text, 5)
+    if leak is not None:
+        assert (leak.how, leak.words, leak.span) == ("exact", len(case), " ".join(case))
+
+
+def test_a_case_inside_a_text_that_repeats_itself_is_found() -> None:
+    for n in (8, 13, None):
+        leak = one("x " * 10 + "y", "x " * 9 + "y", n=n, near=None)
+        assert leak is not None
+        assert (leak.how, leak.words) == ("exact", 10)
+
+
+def test_equal_hashes_do_not_make_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were all words of one hash, only equal words would still count."""
+    monkeypatch.setattr("harness.quality.leaks._hashes", lambda found: np.ones(len(found), np.uint64))
+    assert one("a b c d e f g h i j k l m n", "o p q r s t u v w x y z", n=4, near=None) is None
+    leak = one("a b c d e f g h", "x c d e f y", n=4, near=None)
+    assert leak is None or leak.span == "c d e f"
 
 
 @given(LETTERS, LETTERS, st.sampled_from([0.3, 0.5, 0.7, 0.9]))
