@@ -1,9 +1,9 @@
 """What the trainer would do with each row, without training: drop it, cut it, leave parts of it unlearnt, or refuse it.
 
-The steps are trl 1.16's own (SFTTrainer._prepare_dataset, DPOTrainer._prepare_dataset and their collators): tokenise prompt and
-whole, let the completion begin where the two part, mask what is not learnt with -100, cut at max_length, drop what has nothing
-left to learn. ``tests/training/test_dryrun.py`` compares every id and label with what the real trainers prepare. Only a tokenizer
-is loaded, and rows stream, so a million of them can be asked.
+The steps are trl 1.16's own (_prepare_dataset of SFTTrainer, DPOTrainer and RewardTrainer, and their collators): tokenise prompt
+and whole, let the completion begin where the two part, mask what is not learnt with -100, cut at max_length, drop what has
+nothing left to learn; a reward model drops whatever is too long. ``tests/training/test_dryrun.py`` compares every id and label
+with what the real trainers prepare. Only a tokenizer is loaded, and rows stream, so a million of them can be asked.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class DryRun:
     """The data side of a trainer. settings: keyword arguments of trl's SFTConfig or DPOConfig, as the recipe gives them."""
 
     def __init__(self, stage: str, settings: Mapping[str, Any], tokenizer: Any) -> None:
-        if stage not in ("sft", "dpo"):
-            raise TrainingError(f"the dry run knows the stages sft and dpo, not {stage}")
+        if stage not in ("sft", "dpo", "rm"):
+            raise TrainingError(f"the dry run knows the stages sft, dpo and rm, not {stage}")
         self.stage, self.tokenizer = stage, tokenizer
         self.limit: int | None = settings["max_length"]
         self.keep_end = settings.get("truncation_mode") == "keep_end"
@@ -92,6 +92,8 @@ class DryRun:
         """What becomes of a row of one of trl's shapes. TrainingError where the trainer would stop."""
         if self.stage == "dpo":
             return self._pair(row)
+        if self.stage == "rm":
+            return self._ranked(row)
         whole, strayed = self._supervised(row)
         kept = whole.cut(self.limit, keep_end=self.keep_end)
         dropped = not self.packing and self.limit is not None and not kept.learnt
@@ -127,6 +129,16 @@ class DryRun:
         dropped = self.limit is not None and not self.keep_end and at >= self.limit
         kept = () if dropped else tuple(side.cut(self.limit, keep_end=self.keep_end) for side in whole)
         return Fate(whole, kept, len(start) - at)
+
+    # -- reward: RewardTrainer.tokenize_fn; the score is read at the last token, so that is what is learnt ---------------------
+
+    def _ranked(self, row: Mapping[str, Any]) -> Fate:
+        prompt, tools = row.get("prompt") or "", row.get("tools")
+        sides = [self._ended(side) if isinstance(side, str) else side for side in (row["chosen"], row["rejected"])]
+        both = [self._encode(prompt + side if prompt else side, tools)[0] for side in sides]
+        whole = tuple(Tokens(ids, [*[MASKED] * (len(ids) - 1), *ids[-1:]]) for ids in both)
+        dropped = self.limit is not None and max(map(len, both)) > self.limit
+        return Fate(whole, () if dropped else whole)
 
     def _ended(self, text: str) -> str:
         """Plain text with the end-of-sequence token that trl adds."""
@@ -254,7 +266,9 @@ class TrainerPass:
 
     def _told(self, fate: Fate) -> Iterator[Found]:
         limit = self.recipe.cutoff_len
-        if not fate.kept:
+        if not fate.kept and self.recipe.stage == "rm":
+            yield Found("trainer-drops", f"{fate.tokens:,} tokens, more than cutoff_len {limit:,}: the pair is dropped")
+        elif not fate.kept:
             yield Found(
                 "trainer-drops", f"{fate.tokens:,} tokens, and nothing of the answer within cutoff_len {limit:,}: dropped"
             )
@@ -284,6 +298,8 @@ def dry_run(recipe: Recipe, tokenizer: Any, *, completion: bool = False) -> DryR
         from training.dpo import dpo_settings
 
         return DryRun("dpo", dpo_settings(recipe), tokenizer)
+    if recipe.stage == "rm":
+        return DryRun("rm", {"max_length": recipe.cutoff_len}, tokenizer)
     from training.sft import sft_settings
 
     return DryRun(recipe.stage, sft_settings(recipe, completion=completion), tokenizer)

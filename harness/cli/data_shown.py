@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from harness.quality.validate import CodeCount, Validation
     from reports.data import CodeView, DataView, Histogram, Part, TrainerView
     from training.dryrun import TrainerPass
+    from training.ifd import DifficultyPass
 
 _FIRST = 2  # places shown of each code
 
 
-def lines(found: Validation, trainer: TrainerPass | None, verdict: tuple[bool, str]) -> Iterator[str]:
+def lines(
+    found: Validation, trainer: TrainerPass | None, difficulty: DifficultyPass | None, verdict: tuple[bool, str]
+) -> Iterator[str]:
     yield visible(f"{found.source}: {found.format} ({found.reason})")
     parts = (("clean", found.clean), ("with notes", found.noted), ("with warnings", found.warned), ("with errors", found.failed))
     yield f"{plural(found.rows, 'row')}: " + ", ".join(f"{count:,} {name}" for name, count in parts if count)
     for code in found.sorted_codes():
         yield from _code(code)
     yield from _lengths(found)
-    if trainer is not None:
-        for text in trainer_words(trainer):
-            yield from textwrap.wrap(text, 80, subsequent_indent="  ", break_long_words=False)
+    for text in [*(trainer_words(trainer) if trainer else ()), *(difficulty_words(difficulty) if difficulty else ())]:
+        yield from textwrap.wrap(text, 80, subsequent_indent="  ", break_long_words=False)
     yield from textwrap.wrap(f"{'PASS' if verdict[0] else 'FAIL'}: {verdict[1]}", 80)
 
 
@@ -68,20 +70,41 @@ def trainer_words(trainer: TrainerPass) -> list[str]:
     return words
 
 
+def difficulty_words(difficulty: DifficultyPass) -> list[str]:
+    """How much the questions help, in a sentence."""
+    at = [difficulty.percents.quantile(share) for share in (0.1, 0.5, 0.9)]
+    if None in at:
+        return ["No row has an answer long enough for an IFD."]
+    low, middle, high = (f"{(value or 0) / 100:.2f}" for value in at)
+    rows, above = plural(difficulty.percents.n, "row"), difficulty.percents.above(100)
+    return [
+        f"IFD of {rows}: median {middle}, 80 % of them between {low} and {high}; above 1 in {above:,} "
+        "(below 1 the question helps to predict the answer, near 0 the answer is easy with it)."
+    ]
+
+
 # -- the page --------------------------------------------------------------------------------------------------------------------
 
 
-def write_page(path: Path, found: Validation, trainer: TrainerPass | None, verdict: tuple[bool, str]) -> None:
+def write_page(
+    path: Path,
+    found: Validation,
+    trainer: TrainerPass | None,
+    difficulty: DifficultyPass | None,
+    verdict: tuple[bool, str],
+) -> None:
     from harness.errors import DataError
     from reports.data import render
 
     try:
-        path.write_text(render(view(found, trainer, verdict)), encoding="utf-8")
+        path.write_text(render(view(found, trainer, difficulty, verdict)), encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", where=str(path), todo="Choose another place") from None
 
 
-def view(found: Validation, trainer: TrainerPass | None, verdict: tuple[bool, str]) -> DataView:
+def view(
+    found: Validation, trainer: TrainerPass | None, difficulty: DifficultyPass | None, verdict: tuple[bool, str]
+) -> DataView:
     from reports.data import DataView, Part
 
     rows = (
@@ -90,7 +113,9 @@ def view(found: Validation, trainer: TrainerPass | None, verdict: tuple[bool, st
         Part("with warnings", found.warned, "unsure"),
         Part("with errors", found.failed, "bad"),
     )
-    histograms = (("Asked", found.asked), ("Answer", found.answered), ("Rejected", found.rejected), ("Turns", found.turns))
+    lengths = [("Asked", "characters", found.asked), ("Answer", "characters", found.answered)]
+    lengths += [("Rejected", "characters", found.rejected), ("Turns", "turns", found.turns)]
+    lengths += [("IFD", "% (above 100 the question does not help)", difficulty.percents)] if difficulty else []
     return DataView(
         file=found.source,
         passed=verdict[0],
@@ -98,11 +123,7 @@ def view(found: Validation, trainer: TrainerPass | None, verdict: tuple[bool, st
         facts=_facts(found),
         rows=rows,
         codes=tuple(_code_view(code, found.rows) for code in found.sorted_codes()),
-        histograms=tuple(
-            _histogram(name, "turns" if name == "Turns" else "characters", lengths)
-            for name, lengths in histograms
-            if len(lengths.counts) > 1
-        ),
+        histograms=tuple(_histogram(name, unit, counts) for name, unit, counts in lengths if len(counts.counts) > 1),
         trainer=None if trainer is None else _trainer_view(trainer),
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.quality.validate import Looker, RowFinding, Validation
     from harness.quality.writers import Writer
     from training.dryrun import TrainerPass
+    from training.ifd import DifficultyPass
 
 _EVERY = 50_000  # rows between two lines of progress
 
@@ -31,6 +32,7 @@ _EVERY = 50_000  # rows between two lines of progress
 @source_options
 @click.option("--suite", type=click.Path(path_type=Path), help="Also look for this suite's cases among the rows, word for word.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="Also say what the trainer would drop, cut and mask.")
+@click.option("--ifd", metavar="MODEL", help="Also say by a small local model how much each question helps (slow).")
 @click.option("--language", metavar="CODE", help="What answers must be written in: zh, ja, ko, ..., Latin, Cyrillic, ...")
 @click.option("--check", "only", multiple=True, metavar="NAME", help="Only this check; may be repeated.")
 @click.option("--without", multiple=True, metavar="NAME", help="Every check but this; may be repeated.")
@@ -53,15 +55,14 @@ def command(file: Path, form: str | None, columns: str | None, name: str | None,
     allowed = _allowed(asked.allow)
     source = open_source(file, form, columns, name, split)
     checks = lookers(_settings(asked), only=asked.only, without=asked.without)
-    trainer = _trainer(asked.recipe)
-    if trainer is not None:
-        checks.append(_looker(trainer))
+    trainer, difficulty = _trainer(asked.recipe), _difficulty(asked.ifd)
+    checks += _model_checks(trainer, difficulty)
     found = Validation(str(source.path), source.format.name, source.reason)
     with ExitStack() as stack:
         aside = _Aside.open(asked, stack)
         validate(_watched(islice(source, asked.limit)), checks, found, aside.tell)
     verdict = _verdict(found, asked.fail_on, allowed, asked.allow)
-    _show(found, trainer, verdict, asked, aside)
+    _show(found, trainer, difficulty, verdict, asked, aside)
     return 0 if verdict[0] else 1
 
 
@@ -71,6 +72,7 @@ class Asked:
 
     suite: Path | None
     recipe: Path | None
+    ifd: str | None
     language: str | None
     only: tuple[str, ...]
     without: tuple[str, ...]
@@ -130,11 +132,28 @@ def _trainer(recipe: Path | None) -> TrainerPass | None:
     return load_pass(load_recipe(recipe))
 
 
-def _looker(trainer: TrainerPass) -> Looker:
-    from harness.quality.validate import Looker
-    from training.dryrun import CODES
+def _difficulty(model: str | None) -> DifficultyPass | None:
+    if model is None:
+        return None
+    from training.ifd import load_pass
 
-    return Looker("trainer", CODES, trainer)
+    return load_pass(model)
+
+
+def _model_checks(trainer: TrainerPass | None, difficulty: DifficultyPass | None) -> list[Looker]:
+    """The checks that need a tokenizer or a model, which live where such things may be loaded."""
+    from harness.quality.validate import Looker
+
+    found = []
+    if trainer is not None:
+        from training import dryrun
+
+        found.append(Looker("trainer", dryrun.CODES, trainer))
+    if difficulty is not None:
+        from training import ifd
+
+        found.append(Looker("ifd", ifd.CODES, difficulty))
+    return found
 
 
 def _watched(rows: Iterable[Example | Dropped]) -> Iterator[Example | Dropped]:
@@ -195,17 +214,25 @@ def _verdict(found: Validation, fail_on: str, allowed: float, said: str) -> tupl
     return bad <= limit, f"{bad:,} of {plural(found.rows, 'row')}{share} {has} {what}; allowed: {said}."
 
 
-def _show(found: Validation, trainer: TrainerPass | None, verdict: tuple[bool, str], asked: Asked, aside: _Aside) -> None:
+def _show(
+    found: Validation,
+    trainer: TrainerPass | None,
+    difficulty: DifficultyPass | None,
+    verdict: tuple[bool, str],
+    asked: Asked,
+    aside: _Aside,
+) -> None:
     from harness.cli import data_shown
 
     if asked.html:
-        data_shown.write_page(asked.html, found, trainer, verdict)
+        data_shown.write_page(asked.html, found, trainer, difficulty, verdict)
     if asked.as_json:
         told = found.as_dict() | {"passed": verdict[0], "verdict": verdict[1]}
         told |= {"trainer": trainer.as_dict()} if trainer else {}
+        told |= {"ifd": difficulty.as_dict()} if difficulty else {}
         click.echo(json.dumps(told, ensure_ascii=False))
         return
-    for line in data_shown.lines(found, trainer, verdict):
+    for line in data_shown.lines(found, trainer, difficulty, verdict):
         click.echo(line)
     for path, count in (
         (asked.clean, aside.clean and aside.clean.count),

@@ -133,6 +133,26 @@ def test_dpo_rows_are_the_trainers(rows: list[dict[str, Any]], dropped: int, tok
         assert [int(label != MASKED) for label in side.labels] == batch["completion_mask"][i][:size].tolist()
 
 
+@pytest.mark.parametrize("rows", [PAIRS, PLAIN_PAIRS], ids=["messages", "plain"])
+def test_reward_rows_are_the_trainers(rows: list[dict[str, Any]], tokenizer: Any, tmp_path: Path) -> None:
+    from datasets import Dataset
+    from transformers import Qwen2Config, Qwen2ForSequenceClassification
+    from trl import RewardConfig, RewardTrainer
+
+    from training.run import _quiet
+
+    _quiet()
+    config = Qwen2Config(vocab_size=512, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+    config.num_key_value_heads, config.num_labels, config.pad_token_id = 1, 1, tokenizer.pad_token_id
+    settings = RewardConfig(output_dir=str(tmp_path), max_length=96, use_cpu=True, report_to="none", bf16=False)
+    head = Qwen2ForSequenceClassification(config)
+    real = RewardTrainer(model=head, args=settings, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    run = DryRun("rm", {"max_length": 96}, tokenizer)
+    ours = [[list(side.ids) for side in fate.kept] for fate in map(run.fate, rows) if fate.kept]
+    assert len(ours) < len(rows)
+    assert ours == [[row["chosen_ids"], row["rejected_ids"]] for row in real.train_dataset]
+
+
 def test_the_collated_batch_learns_as_many_tokens_as_said(tokenizer: Any, model: Any, tmp_path: Path) -> None:
     plan = recipe("sft", tmp_path)
     real = trainer(plan, MESSAGES, tokenizer, model)
