@@ -22,7 +22,7 @@ clusters: labels as in compare_paired; cases of one cluster are not independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ Weighting = Literal["nominal", "linear", "quadratic"]
 Metric = Literal["nominal", "ordinal", "interval"]
 
 LEVEL = 0.95
+MOST_RANKS = 50  # of ordinal alpha
 _DRAWS = 2000
 _FLAT = 1e-12
 
@@ -257,45 +258,92 @@ def krippendorff_alpha(
     names = sorted({value for i in kept for value in rows[i]}, key=(str if metric == "nominal" else _number))
     if len(names) < 2:
         return Estimate(None, n=len(kept), reason="all ratings are the same, so chance agrees as well", level=level)
-    numbers = {name: i for i, name in enumerate(names)}
-    pairs = np.zeros((len(kept), len(names), len(names)))
-    for at, i in enumerate(kept):
-        counts = np.bincount([numbers[value] for value in rows[i]], minlength=len(names)).astype(float)
-        pairs[at] = (np.outer(counts, counts) - np.diag(counts)) / (counts.sum() - 1.0)
+    if metric == "ordinal" and len(names) > MOST_RANKS:
+        reason = f"{len(names)} ranks, and ordinal alpha is made for at most {MOST_RANKS}; use the interval metric"
+        return Estimate(None, n=len(kept), reason=reason, level=level)
+    of_tables = {"nominal": _nominal, "ordinal": _ordinal, "interval": _interval}[metric]
+    parts, alphas = of_tables([rows[i] for i in kept], names)
     codes = cluster_codes(None if clusters is None else [clusters[i] for i in kept], len(kept))
     if codes is not None:
-        summed = np.zeros((int(codes.max()) + 1, len(names), len(names)))
-        np.add.at(summed, codes, pairs)
-        pairs = summed
-    values = np.array([_number(name) for name in names]) if metric == "interval" else None
-    alpha = float(_alphas(pairs.sum(axis=0)[None], metric, values)[0])
-    if len(pairs) < MIN_CLUSTERS:
-        return Estimate(alpha, n=len(kept), reason=_few(len(pairs), "units"), level=level)
-    if float(np.trace(pairs.sum(axis=0))) > float(pairs.sum()) - _FLAT:
-        return Estimate(alpha, n=len(kept), reason="no disagreement was seen, so no spread can be measured", level=level)
-    chosen = rng.multinomial(len(pairs), np.full(len(pairs), 1.0 / len(pairs)), size=draws).astype(float)
-    drawn = _alphas(np.einsum("bu,ujk->bjk", chosen, pairs, optimize=True), metric, values)
+        summed = np.zeros((int(codes.max()) + 1, parts.shape[1]))
+        np.add.at(summed, codes, parts)
+        parts = summed
+    alpha = float(alphas(parts.sum(axis=0)[None])[0])
+    if len(parts) < MIN_CLUSTERS:
+        return Estimate(alpha, n=len(kept), reason=_few(len(parts), "units"), level=level)
+    if alpha > 1.0 - _FLAT:
+        return Estimate(1.0, n=len(kept), reason="no disagreement was seen, so no spread can be measured", level=level)
+    drawn = np.concatenate([alphas(_resampled(parts, size, rng)) for size in _chunks(draws, len(parts))])
     drawn = np.where(np.isfinite(drawn), drawn, 1.0)  # a draw of one category only: nobody disagrees in it
     low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return Estimate(alpha, float(low), float(high), len(kept), f"bootstrap over units, {draws:,} draws", level=level)
 
 
-def _alphas(tables: Floats, metric: Metric, values: Floats | None) -> Floats:
-    """Alpha of each coincidence table (b, k, k); NaN where only one category occurs."""
-    totals = tables.sum(axis=2)  # (b, k)
-    size = totals.sum(axis=1)
-    if metric == "nominal":
-        distance = np.broadcast_to(1.0 - np.eye(tables.shape[1]), tables.shape)
-    elif metric == "interval":
-        assert values is not None
-        distance = np.broadcast_to(np.square(values[:, None] - values[None, :]), tables.shape)
-    else:  # the ratings between two ranks, with half of those at the two ranks themselves
-        middle = np.cumsum(totals, axis=1) - totals / 2.0
+_Alphas = Callable[[Floats], Floats]  # summed parts (b, p) -> alphas (b,), NaN where only one category occurs
+
+
+def _resampled(parts: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    """Sums over as many units as there are, drawn with replacement (draws, p)."""
+    chosen = rng.multinomial(len(parts), np.full(len(parts), 1.0 / len(parts)), size=draws)
+    return np.asarray(chosen @ parts, dtype=float)
+
+
+def _chunks(draws: int, units: int) -> list[int]:
+    """So many draws at a time that they stay within some 32 MB."""
+    size = max(1, min(draws, 4_000_000 // units))
+    return [min(size, draws - start) for start in range(0, draws, size)]
+
+
+def _nominal(rows: Sequence[Sequence[Hashable]], names: Sequence[Hashable]) -> tuple[Floats, _Alphas]:
+    """Parts (units, k + 1): pairs that disagree / (ratings - 1), then how often each category was given."""
+    numbers = {name: i for i, name in enumerate(names)}
+    counts = np.array([np.bincount([numbers[v] for v in row], minlength=len(names)) for row in rows], dtype=float)
+    sizes = counts.sum(axis=1)
+    apart = (sizes**2 - np.square(counts).sum(axis=1)) / (sizes - 1.0)
+
+    def alphas(sums: Floats) -> Floats:
+        given = sums[:, 1:]
+        size = given.sum(axis=1)
+        return _one_minus((size - 1.0) * sums[:, 0], size**2 - np.square(given).sum(axis=1))
+
+    return np.column_stack([apart, counts]), alphas
+
+
+def _interval(rows: Sequence[Sequence[Hashable]], names: Sequence[Hashable]) -> tuple[Floats, _Alphas]:
+    """Parts (units, 4): squared differences of pairs / (ratings - 1), ratings, their sum, the sum of their squares."""
+    middle = sum(map(_number, names)) / len(names)  # centred, so that squares do not swallow the differences
+    values = [np.array([_number(v) - middle for v in row]) for row in rows]
+    sums = np.array([[len(v), v.sum(), np.square(v).sum()] for v in values])
+    apart = 2.0 * (sums[:, 0] * sums[:, 2] - sums[:, 1] ** 2) / (sums[:, 0] - 1.0)
+
+    def alphas(totals: Floats) -> Floats:
+        seen, size, total, square = totals.T
+        return _one_minus((size - 1.0) * seen, 2.0 * (size * square - total**2))
+
+    return np.column_stack([apart, sums]), alphas
+
+
+def _ordinal(rows: Sequence[Sequence[Hashable]], names: Sequence[Hashable]) -> tuple[Floats, _Alphas]:
+    """Parts (units, k * k): coincidences. Two ranks are apart by the ratings between them, half of their own included."""
+    numbers, k = {name: i for i, name in enumerate(names)}, len(names)
+    counts = np.array([np.bincount([numbers[v] for v in row], minlength=k) for row in rows], dtype=float)
+    pairs = np.einsum("uj,uk->ujk", counts, counts) - counts[:, :, None] * np.eye(k)
+    pairs /= (counts.sum(axis=1) - 1.0)[:, None, None]
+
+    def alphas(sums: Floats) -> Floats:
+        tables = sums.reshape(-1, k, k)
+        given = tables.sum(axis=2)
+        middle = np.cumsum(given, axis=1) - given / 2.0
         distance = np.square(middle[:, :, None] - middle[:, None, :])
-    seen = (tables * distance).sum(axis=(1, 2))
-    expected = np.einsum("bj,bk,bjk->b", totals, totals, distance)
+        expected = np.einsum("bj,bk,bjk->b", given, given, distance)
+        return _one_minus((given.sum(axis=1) - 1.0) * (tables * distance).sum(axis=(1, 2)), expected)
+
+    return pairs.reshape(len(rows), k * k), alphas
+
+
+def _one_minus(seen: Floats, expected: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(expected > 0.0, 1.0 - (size - 1.0) * seen / expected, np.nan)
+        return np.where(expected > _FLAT, 1.0 - seen / expected, np.nan)
 
 
 def _share(values: Floats, units: Units, level: float) -> Estimate:

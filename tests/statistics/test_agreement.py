@@ -333,6 +333,17 @@ def test_alpha_of_nothing_is_no_number() -> None:
     assert "the same" in krippendorff_alpha([[1, 1]] * 20, rng()).reason
 
 
+def test_alpha_of_thousands_of_different_scores_stays_small() -> None:
+    """Expected scores are hardly ever the same twice; alpha of scores with noise of a third of their spread is .9."""
+    draw = np.random.default_rng(6)
+    truth = draw.normal(1e6, 3.0, 20_000)
+    rows = np.column_stack([truth + draw.normal(0.0, 1.0, 20_000) for _ in range(2)]).tolist()
+    found = krippendorff_alpha(rows, rng(), metric="interval", draws=200)
+    assert found.value == pytest.approx(0.9, abs=0.005)
+    assert found.low < found.value < found.high
+    assert "at most 50" in krippendorff_alpha([[i, i + 1] for i in range(60)], rng(), metric="ordinal").reason
+
+
 def test_alpha_without_a_disagreement_claims_no_certainty() -> None:
     found = krippendorff_alpha([[i % 2, i % 2] for i in range(40)], rng())
     assert found.value == 1.0
