@@ -47,6 +47,19 @@ def faults(spec: SuiteFile, capabilities: Mapping[str, Capability], root: Path) 
                 yield SpecFault(("judges", name, "model"), what, todo)
     for capability in capabilities.values():
         yield from _pairwise_faults(capability, specs, sequential=spec.gate.sequential)
+        yield from _case_faults(capability, specs)
+
+
+def _case_faults(capability: Capability, specs: Mapping[str, JudgeSpec]) -> Iterator[SpecFault]:
+    """Cases that a judge can never judge, the first of them by its place and the others counted."""
+    for path, check in judges_of(capability.checks, ("capabilities", capability.name, "checks")):
+        if check.name not in specs:
+            continue
+        lacking = [(case, what) for case in capability.cases if (what := specs[check.name].fault(case))]
+        if lacking:
+            case, what = lacking[0]
+            count = f"{len(lacking):,} of {len(capability.cases):,} cases cannot be judged by {check.name!r}"
+            yield SpecFault(path, f"{count}; {case.source or case.id}: {what}", "give the cases what the judge needs")
 
 
 def _pairwise_faults(capability: Capability, specs: Mapping[str, JudgeSpec], *, sequential: bool) -> Iterator[SpecFault]:

@@ -70,3 +70,15 @@ def test_a_judge_that_says_nothing_is_no_proof(tmp_path: Path, capsys: pytest.Ca
 def test_a_judge_that_no_check_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert attack(tmp_path, naive, "--judge", "tune") == 3
     assert "there are tone, pair" in capsys.readouterr().err
+
+
+def test_cases_that_a_judge_can_never_judge_are_faults_of_the_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "suite.yaml"
+    text = SUITE.format(url="http://127.0.0.1:9/v1").replace("rubric: helpfulness", "rubric: faithfulness")
+    path.write_text(text.replace("[{input: hello}]", "[{input: a, reference: b}, {input: hello}]", 1))
+    assert call(["validate", str(path)]) == 3
+    err = capsys.readouterr().err
+    assert "1 of 2 cases cannot be judged by 'tone'" in err
+    assert "requires a reference" in err
+    path.write_text(text.replace("[{input: hello}]", "[{input: a, reference: b}]", 1))
+    assert call(["validate", str(path)]) == 0
