@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ _LONGEST = 60  # characters of a rater's name
 @click.option(
     "--host", type=click.Choice(["127.0.0.1", "::1"]), default="127.0.0.1", show_default=True, help="Only this machine."
 )
+@click.option("--chat", "chat_url", metavar="URL", help="Chat with both models, too: a server that serves them, with /v1.")
 @click.option(
     "--export", "export_to", type=click.Path(path_type=Path), help="Write the labels (JSONL), with their history; no server."
 )
@@ -49,6 +51,7 @@ def command(
     seed: int,
     port: int,
     host: str,
+    chat_url: str | None,
     export_to: Path | None,
     import_from: Path | None,
     status: bool,
@@ -75,7 +78,7 @@ def command(
             return
         settings = Settings(Split(split), seed, batch, tuple(store.run(name).id for name in also))
         against, comparisons = _against(store, record, baseline)
-        _review(store, record, against, comparisons, settings, rater or _user(), host, port)
+        _review(store, record, against, comparisons, settings, rater or _user(), host, port, chat_url)
 
 
 def _user() -> str:
@@ -112,6 +115,7 @@ def _review(
     rater: str,
     host: str,
     port: int,
+    chat_url: str | None,
 ) -> None:
     from harness.errors import UsageError
 
@@ -119,17 +123,22 @@ def _review(
         import uvicorn
 
         from reports.review import app
+        from reports.review.chat import Chat
         from reports.review.session import Review
     except ImportError as error:
         what = f"the review needs {error.name or 'packages'} that are not installed"
         raise UsageError(what, todo="pip install 'seesaw-harness[review]'") from None
     if len(" ".join(rater.split())) not in range(1, _LONGEST + 1):
         raise UsageError(f"a rater's name has 1 to {_LONGEST} characters", where="--rater")
+    speakers = [r.candidate for r in (run, baseline) if r]
+    chat = Chat(chat_url, speakers, api_key=os.environ.get("OPENAI_API_KEY")) if chat_url else None
+    if chat:
+        chat.check()
     listening = _listen(host, port)
     review = Review.begin(store, run, baseline, settings, comparisons)
     try:
         port = listening.getsockname()[1]
-        application, token = app.create(review, port=port, rater=" ".join(rater.split()))
+        application, token = app.create(review, port=port, rater=" ".join(rater.split()), chat=chat)
         shown = f"[{host}]" if ":" in host else host
         _greet(review, f"http://{shown}:{port}/?token={token}")
         config = uvicorn.Config(

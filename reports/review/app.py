@@ -27,6 +27,7 @@ from starlette.routing import Route
 from harness.errors import HarnessError, StoreError
 from harness.labels import COMMENT_CHARS, MARKS, RATER_CHARS
 from reports.review import views
+from reports.review.chat import MOST_CHARS, Chat
 from reports.review.guard import Guard
 from reports.review.queue import TIERS, Key
 from reports.review.session import KINDS, Review, Task
@@ -39,10 +40,10 @@ TITLES = {"rate": "Rate", "pair": "Compare", "rank": "Rank"}
 _FILES = {"app.css": "text/css", "app.js": "text/javascript"}
 
 
-def create(review: Review, *, port: int, rater: str, token: str | None = None) -> tuple[Starlette, str]:
+def create(review: Review, *, port: int, rater: str, token: str | None = None, chat: Chat | None = None) -> tuple[Starlette, str]:
     """The application, and the token that lets a browser in. rater: who labels unless they give another name in the page."""
     token = token or secrets.token_urlsafe(32)
-    desk = Desk(review, port, rater)
+    desk = Desk(review, port, rater, chat)
     routes = [
         Route("/", _page(desk, overview)),
         Route("/undo", _page(desk, undo), methods=["POST"]),
@@ -51,6 +52,8 @@ def create(review: Review, *, port: int, rater: str, token: str | None = None) -
         Route("/adjudicate/rate/{token}/{number:int}", _page(desk, partial(label_task, kind="rate", adjudicates=True)),
               methods=["GET", "POST"]),
         Route("/adjudicate/{kind}/{token}", _page(desk, partial(label_task, adjudicates=True)), methods=["GET", "POST"]),
+        Route("/chat", _page(desk, talk), methods=["GET", "POST"]),
+        Route("/chat/new", _page(desk, talk_anew), methods=["POST"]),
         Route("/case/{token}", _page(desk, open_case), methods=["GET", "POST"]),
         Route("/static/{name}", _page(desk, static)),
         Route("/rate/{token}/{number:int}", _page(desk, partial(label_task, kind="rate")), methods=["GET", "POST"]),
@@ -63,10 +66,10 @@ def create(review: Review, *, port: int, rater: str, token: str | None = None) -
 
 
 class Desk:
-    """What the pages share: the review, the templates, and who sits there."""
+    """What the pages share: the review, the templates, who sits there, and a server to chat with, if there is one."""
 
-    def __init__(self, review: Review, port: int, rater: str) -> None:
-        self.review, self._rater, self._seat = review, rater, f"harness_rater_{port}"
+    def __init__(self, review: Review, port: int, rater: str, chat: Chat | None) -> None:
+        self.review, self.chat, self._rater, self._seat = review, chat, rater, f"harness_rater_{port}"
         self._templates = Environment(
             loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
@@ -87,6 +90,7 @@ class Desk:
             rater=visible(rater),
             tabs=[(kind, TITLES[kind]) for kind in KINDS if review.plans[kind].picks],
             n_disputed=len(review.disputed()),
+            chats=self.chat is not None,
             now=time.time(),
             comment_chars=COMMENT_CHARS,
             rater_chars=RATER_CHARS,
@@ -236,6 +240,36 @@ def open_case(desk: Desk, request: Request, form: Form) -> Response:
         saved="marks saved" if request.query_params.get("saved") else "",
         kinds=[(TITLES[kind], task.path) for kind in KINDS for task in review.tasks(kind, key, rater)[:1]],
     )
+
+
+def talk(desk: Desk, request: Request, form: Form) -> Response:
+    """Both checkpoints side by side. With ?case= the message is that case's last question."""
+    chat, rater = _chat(desk), desk.rater(request)
+    if request.method == "POST":
+        chat.say(rater, form.get("message", "").replace("\r\n", "\n"))
+        return RedirectResponse("/chat", 303)
+    conversation, key = chat.conversation(rater), desk.review.case_of(request.query_params.get("case", ""))
+    names = [label(chat.speakers[i].name) for i in conversation.order]
+    return desk.show(
+        request,
+        "chat.html.j2",
+        here="chat",
+        turns=[(views.shown(turn.asked), views.spoken(turn.answers)) for turn in conversation.turns],
+        who=list(zip(views.LETTERS, names, strict=False)),
+        prefill=views.question(desk.review, key) if key else "",
+        most=MOST_CHARS,
+    )
+
+
+def talk_anew(desk: Desk, request: Request, form: Form) -> Response:
+    _chat(desk).start_over(desk.rater(request))
+    return RedirectResponse("/chat", 303)
+
+
+def _chat(desk: Desk) -> Chat:
+    if desk.chat is None:
+        raise HTTPException(404, "There is nobody to chat with: start the review with --chat and a server's address.")
+    return desk.chat
 
 
 def undo(desk: Desk, request: Request, form: Form) -> Response:

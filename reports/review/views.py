@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.labels import Settled, is_skip, places, thing
-from harness.model import ItemStatus, Label, Message, ScoreRow
+from harness.model import ItemStatus, Label, Message, Response, ScoreRow
 from harness.store.answers import Given
 from reports import evidence
 from reports.nouns import CaseView, MessageView, Text
+from reports.review.chat import MOST_CHARS
 from reports.review.queue import Key
 from reports.review.session import Review, Task
 from reports.text import cut, label, moment, plural
@@ -236,6 +237,25 @@ def verdict_on(review: Review, one: Label) -> str:
         return ""
     word = "pass" if answer.passed else "fail"
     return f"the suite's checks agree: {word}" if answer.passed == one.passed else f"the suite's checks say {word}"
+
+
+def shown(text: str) -> Text:
+    return cut(text, TEXT_CHARS)
+
+
+def spoken(answers: Sequence[Response]) -> list[tuple[str, Text, Text | None, str]]:
+    """(letter, text, thinking, why there is none) of the answers in one turn of a chat."""
+    found = []
+    for letter, one in zip(LETTERS, answers, strict=False):
+        why = label(one.error_message or one.error, 300) if one.error else ""
+        found.append((letter, shown(one.text), shown(one.thinking) if one.thinking else None, why))
+    return found
+
+
+def question(review: Review, key: Key) -> str:
+    """The last thing that a case asks, for a chat to begin with."""
+    messages = [m for one in review.given(key)[:1] for m in one.item.messages if m.role == "user"]
+    return messages[-1].content[:MOST_CHARS] if messages else ""
 
 
 def left_shown(left_s: float | None) -> str:

@@ -1,7 +1,7 @@
 // Keys, dragging and a stopwatch. Every page works without this script.
 (function () {
   "use strict";
-  var form = document.getElementById("task") || document.getElementById("marks");
+  var form = document.getElementById("task") || document.getElementById("marks") || document.getElementById("chat");
   var help = document.getElementById("help");
   var say = document.getElementById("say");
 
