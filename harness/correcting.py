@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from harness.comparison import needed_cases
-from harness.model import CapabilityComparison, Gate, ItemStatus, Label, ScoreRow
+from harness.model import CapabilityComparison, Gate, ItemStatus, Label, PairedComparison, ScoreRow
 from harness.statistics import claims_of
 from harness.statistics.correction import MIN_LABELS, Corrected, Labels, corrected_paired
 
@@ -87,14 +87,14 @@ def correct(
     """The comparison with its delta, bounds and claims corrected; as it is where there are too few labels."""
     if c.paired is None or gate.sequential or not our_truth or not their_truth:
         return c
-    both = [case for case, value in ours.values.items() if value is not None and theirs.values.get(case) is not None]
-    found = _corrected(c, sorted(both), ours, theirs, (our_truth, their_truth), gate)
+    both = sorted(case for case, value in ours.values.items() if value is not None and theirs.values.get(case) is not None)
+    pair = _Pair(both, ours, theirs, our_truth, their_truth)
+    found = pair.corrected(c.margin, gate.min_gain, gate)
     if found.n_labelled < MIN_LABELS:
         return c
-    worst = None
-    if c.missing_candidate or c.missing_baseline:
-        worst = _corrected(c, sorted({*ours.values, *theirs.values}), ours, theirs, (our_truth, their_truth), gate).comparison
     paired = found.comparison
+    missing = 1.0 - len(both) / len({*ours.values, *theirs.values})
+    worst = _at_worst(pair, paired, missing, gate) if missing else paired
     return replace(
         c,
         paired=paired,
@@ -106,27 +106,48 @@ def correct(
     )
 
 
-def _corrected(
-    c: CapabilityComparison,
-    cases: list[str],
-    ours: Means,
-    theirs: Means,
-    truth: tuple[Mapping[str, Truth], Mapping[str, Truth]],
-    gate: Gate,
-) -> Corrected:
-    """A missing candidate score counts 0 and a missing baseline score 1, where there are any among the cases."""
-    first = [0.0 if (value := ours.values.get(case)) is None else value for case in cases]
-    second = [1.0 if (value := theirs.values.get(case)) is None else value for case in cases]
-    clusters = [ours.clusters.get(case) for case in cases]
-    return corrected_paired(
-        first,
-        second,
-        _labels(cases, truth[0]),
-        _labels(cases, truth[1]),
-        margin=c.margin,
-        alpha=gate.alpha,
-        clusters=clusters if any(label is not None for label in clusters) else None,
-        gain=gate.min_gain,
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The cases scored in both runs, their scores and what people said of some of them."""
+
+    cases: list[str]
+    ours: Means
+    theirs: Means
+    our_truth: Mapping[str, Truth]
+    their_truth: Mapping[str, Truth]
+
+    def corrected(self, margin: float, gain: float, gate: Gate) -> Corrected:
+        clusters = [self.ours.clusters.get(case) for case in self.cases]
+        return corrected_paired(
+            [self.ours.values[case] or 0.0 for case in self.cases],
+            [self.theirs.values[case] or 0.0 for case in self.cases],
+            _labels(self.cases, self.our_truth),
+            _labels(self.cases, self.their_truth),
+            margin=margin,
+            alpha=gate.alpha,
+            clusters=clusters if any(label is not None for label in clusters) else None,
+            gain=gain,
+        )
+
+
+def _at_worst(pair: _Pair, paired: PairedComparison, missing: float, gate: Gate) -> PairedComparison:
+    """The corrected comparison, were the truth of each missing case the worst there is, a difference of -1.
+
+    delta over all is then (1 - missing) delta - missing, so that claims about it are claims about delta at other limits. Putting
+    0 and 1 for the missing scores would not do: where labels say all and the judge nothing, scores do not count.
+    """
+    rest = 1.0 - missing
+    margin, gain = (paired.margin - missing) / rest, (gate.min_gain + missing) / rest
+    can_hold = margin > 0.0 and gain < 1.0
+    at = pair.corrected(margin, gain, gate).comparison if can_hold else None
+    shifted = {name: rest * getattr(paired, name) - missing for name in ("delta", "low", "high")}
+    gained = at.p_gain if at else 1.0
+    return replace(
+        paired,
+        **{name: max(value, -1.0) for name, value in shifted.items()},
+        p_not_worse=at.p_not_worse if at else 1.0,
+        p_improved=gained if gate.min_gain == 0.0 else 1.0,
+        p_gain=gained,
     )
 
 

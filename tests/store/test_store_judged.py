@@ -121,6 +121,7 @@ def test_judgments_come_back_with_the_answers_they_are_about(store: Store) -> No
     assert found[0].response_id is not None
     assert found[0].baseline_response_id is not None
     assert found[0].response_id != found[0].baseline_response_id
+    assert [f.longer for f in found] == [len("mine") - len("theirs"), None, None]
     assert [f.judgment.judge for f in store.judgments("ours", "other")] == ["other"]
     assert list(store.judgments("base")) == []
 
