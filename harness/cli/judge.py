@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import open_store, store_option
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.calibration import LabelledCase
@@ -59,6 +60,8 @@ def calibrate_command(
         from harness.cli.outputs import check_paths
 
         check_paths([html_file])
+    if run_id is not None and judgments:
+        raise UsageError("--judgments and --run both name judgments", todo="Name one of them")
     if run_id is not None:
         found = _of_run(store_dir, run_id, labels, only, own, pass_at)
     else:
@@ -92,8 +95,9 @@ def rank_command(
 ) -> None:
     """Rank candidates by comparisons in pairs (Bradley-Terry), with win rates as they are and at equal length."""
     from harness.cli import judge_rank
-    from harness.errors import UsageError
 
+    if labels is not None and run_id is not None:
+        raise UsageError("--labels and --run both name comparisons", todo="Name one of them")
     if labels is not None:
         who, field = judge_rank.of_files(labels, judgments, only)
     elif run_id is not None:
@@ -139,7 +143,6 @@ def as_dict(found: Sequence[Calibration], min_kappa: float | None = None) -> dic
 def _of_files(
     labels: Path | None, judgments: Sequence[Path], only: str | None, own: Sequence[str], pass_at: float
 ) -> list[Calibration]:
-    from harness.errors import UsageError
     from harness.labelfiles import holds_rulings, judges_of, read_labels, read_rulings
 
     if labels is None:
@@ -185,7 +188,6 @@ def _calibrated(
 
 
 def _write(path: Path, found: Sequence[Calibration]) -> None:
-    from harness.errors import UsageError
     from reports.calibration import render
 
     try:

@@ -108,6 +108,7 @@ def _labelled(
     clusters: Mapping[Place, str | None],
 ) -> Iterator[LabelledCase]:
     """People's cases that this judge was to judge. A file's labels (sample -1) are about every sample of their case."""
+    names = {run: store.run(run).candidate.name for run in {run_id, *(j.baseline_run_id for j in judgments)} if run}
     wanted = [(j, case) for j in judgments if (case := people.get((j.case_id, j.sample)) or people.get((j.case_id, -1)))]
     lengths = _lengths(store, run_id, [j for j, _ in wanted])
     for stored, case in wanted:
@@ -118,6 +119,7 @@ def _labelled(
             rulings=_rulings(stored),
             cluster=clusters.get(place),
             lengths=lengths.get(place, ()),
+            makers=(names[run_id], names[stored.baseline_run_id]) if stored.baseline_run_id else (),
         )
 
 

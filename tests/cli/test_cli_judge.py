@@ -101,6 +101,7 @@ def test_the_page_is_whole_and_keeps_hostile_names_as_text(tmp_path: Path, capsy
         (["--labels", SWAP, "--judge", "Claude"], "no judge is called 'Claude'. There are GPT-4/Swap"),
         (["--labels", SWAP, "--judgments", DATA / "pandalm" / "gpt-3.5-turbo-testset-v1.json"], "judged none of the labelled"),
         (["--run", "latest"], "there is no store here"),
+        (["--run", "latest", "--judgments", SWAP], "both name judgments"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path: Path, capsys: Any, words: list[Any], says: str) -> None:
@@ -234,9 +235,11 @@ def test_a_stored_pairwise_judge_in_both_orders(tmp_path: Path, capsys: Any) -> 
                     sides=("cand1", "base1"),
                 )
             )
-    assert harness(tmp_path, "judge", "calibrate", "--run", "cand1", "--json") == 0
+    assert harness(tmp_path, "judge", "calibrate", "--run", "cand1", "--own", "tuned", "--json") == 0
     (one,) = found(capsys)
     assert one["kind"] == "pairwise"
+    assert one["biases"]["own"]["n"] == 40
+    assert one["biases"]["own"]["value"] == pytest.approx(0.0)
     assert one["biases"]["order"]["value"] == pytest.approx(8 / 40)
     assert one["confusion"]["1"] == {"1": 16, "2": 0, "tie": 4}
     assert one["biases"]["longer"]["n"] == sum(i % 7 > 0 for i in range(40))
@@ -314,6 +317,7 @@ def test_a_reviews_rankings_rank_the_candidates(tmp_path: Path, capsys: Any) -> 
     ("words", "says"),
     [
         ([], "neither --labels nor --run is given"),
+        (["--labels", PANDALM, "--run", "latest"], "both name comparisons"),
         (["--labels", PANDALM, "--judgments", DATA / "pandalm" / "gpt-3.5-turbo-testset-v1.json", "--judge", "x"], "which judge"),
     ],
 )
