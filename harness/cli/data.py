@@ -9,6 +9,7 @@ import click
 # command -> one line of help; harness.cli.data_NAME holds the click command ``command`` (a hyphen becomes an underscore)
 COMMANDS = {
     "validate": "Look at every row: what is wrong, what the trainer would do with it.",
+    "score": "Have a judge grade every row by a rubric, with its reasons.",
     "distribution": "Say what the data is made of, and what to add to it.",
     "convert": "Write training data in another format or kind of file.",
     "dedup": "Drop rows that say again what an earlier row said.",
