@@ -713,6 +713,6 @@ class Scorer(Protocol):
 
 
 class DataCheck(Protocol):
-    """Looks at rows of a data set and says what it found."""
+    """Looks at rows of a data set (harness.quality's Examples) and says what it found, by their lines; line 0: the whole set."""
 
-    def find(self, rows: Iterable[Mapping[str, Any]]) -> Iterable[Finding]: ...
+    def find(self, rows: Iterable[Any]) -> Iterable[Finding]: ...
