@@ -43,10 +43,6 @@ class Trial:
     detail: str = ""
     errored: bool = False
 
-    @property
-    def reply(self) -> Response:
-        return self.replies[-1]
-
 
 class Interview:
     """Asks one judge's questions. Remembers, for its lifetime, the richest form that the server takes; form: where to begin.

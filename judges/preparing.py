@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,7 +19,6 @@ from judges.prompting import prompt_digest, texts_of
 from judges.rubric import Rubric, load_rubric
 
 KIND = "judge"
-O = TypeVar("O", bound=AskingOptions)  # noqa: E741
 
 
 def build(name: str, options: Any, *, root: Path, others: Mapping[str, Any] | None = None) -> JudgeSpec:

@@ -102,10 +102,8 @@ def without_asking(spec: JudgeSpec, digest: str, case_id: str, reason: str, expl
     return Judgment(spec.name, digest, case_id, None, None, unscored=reason, explanation=explanation)
 
 
-def unusable(response: Response | None) -> str | None:
+def unusable(response: Response) -> str | None:
     """Why there is nothing to judge, or None."""
-    if response is None:
-        return "no-baseline"
     return "no-response" if response.error is not None else None
 
 
