@@ -154,12 +154,20 @@ class Choice:
 
 
 def choose(
-    trials: Sequence[Trial], matrix: Matrix, rules: Mapping[str, Policy], gate: Gate, reference: str | None, split: Split
+    trials: Sequence[Trial],
+    matrix: Matrix,
+    rules: Mapping[str, Policy],
+    gate: Gate,
+    reference: str | None,
+    split: Split,
+    *,
+    distrusted: Collection[str] = (),
 ) -> Choice:
     """What the trials of all of the matrix's combinations show together, on the cases of one split.
 
     rules: role and margin of each capability. reference: the candidate that protected capabilities are compared with, as it is;
-    None, or not in the matrix: each candidate's own. DataError when trials planned different cases or a target has none.
+    None, or not in the matrix: each candidate's own. distrusted: capabilities whose judges nobody held against people, which may
+    show a loss but not that nothing is lost. DataError when trials planned different cases or a target has none.
     """
     targets = [name for name, rule in rules.items() if rule.role is Role.TARGET]
     tables = {name: _table(name, trials, split) for name in targets}
@@ -167,6 +175,7 @@ def choose(
     alone = replace(gate, sequential=False, slices=(), floors=(), waivers=())
     scored = _targets(trials, matrix, tables, alone)
     kept = _protected(trials, matrix, {name: rules[name] for name in protected}, alone, reference, split)
+    kept = [tuple(_doubted(row) if row.capability in distrusted else row for row in found) for found in kept]
     rows = []
     for k, trial in enumerate(trials):
         ledger = Ledger.of(row for row in trial.rows if row.split is split)
@@ -244,6 +253,10 @@ def _protected(
     changed = [[name for name in rules if not _asks_the_same(trial, base, name, matrix)] for trial, base in pairs]
     level = replace(gate, alpha=gate.alpha / max(sum(map(len, changed)), 1))
     return [_beside(trial, base, rules, set(names), level, split) for (trial, base), names in zip(pairs, changed, strict=True)]
+
+
+def _doubted(row: ProtectedScore) -> ProtectedScore:
+    return replace(row, state=Kept.OPEN) if row.state is Kept.KEPT and row.paired else row
 
 
 def _asks_the_same(trial: Trial, base: Trial, capability: str, matrix: Matrix) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.choice import Answer, Choice, Kept, ProtectedScore, Reach, TargetScore, Tried
@@ -100,9 +100,17 @@ class ChoiceView:
 
 
 def build(
-    choice: Choice, suite: str, margins: Mapping[str, float], reference: str | None, limit: int | None = None
+    choice: Choice,
+    suite: str,
+    margins: Mapping[str, float],
+    reference: str | None,
+    limit: int | None = None,
+    uncalibrated: Mapping[str, Sequence[str]] = {},
 ) -> ChoiceView:
-    """margins: of protected capabilities. reference: the candidate they are compared with. limit: cases of each, if limited."""
+    """margins: of protected capabilities. reference: the candidate they are compared with. limit: cases of each, if limited.
+
+    uncalibrated: capability -> judges behind its scores that nobody held against people.
+    """
     headline, tone = _HEADS[choice.answer]
     if choice.failed:
         headline = "Cannot be judged"
@@ -114,7 +122,7 @@ def build(
         headline=headline,
         lead=words.lead(choice),
         tone=tone,
-        reasons=tuple(words.reasons(choice, reference)),
+        reasons=(*words.doubts(uncalibrated), *words.reasons(choice, reference)),
         next_steps=tuple(words.steps(choice)),
         partial=words.partial(choice, limit),
         note=words.note(choice, margins, reference),

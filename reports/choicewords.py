@@ -136,6 +136,13 @@ def reasons(choice: Choice, reference: str | None) -> Iterator[Said]:
         yield Said(f"Reach the goal, and lose a protected capability: {_names(costly)}.", Tone.BAD)
 
 
+def doubts(uncalibrated: Mapping[str, Sequence[str]]) -> Iterator[Said]:
+    for capability, judges in uncalibrated.items():
+        told = ", ".join(label(judge) for judge in judges)
+        text = f"Judge uncalibrated: every number of {label(capability)} is the word of {told}."
+        yield Said(f"{text} Label some cases (harness review) and run harness judge calibrate.", Tone.UNSURE)
+
+
 def _of_the_best(choice: Choice, best: Tried, reference: str | None) -> Iterator[Said]:
     if best.protected and not best.unsure:
         names = ", ".join(label(row.capability) for row in best.protected)

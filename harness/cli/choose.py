@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import open_store, store_option
+from harness.cli.options import load_suite, open_store, store_option
 
 _path = click.Path(path_type=Path)
 
@@ -40,7 +40,6 @@ def command(
     from harness.cli import choosing
     from harness.errors import UsageError
     from harness.model import Split
-    from harness.suite import load_suite
 
     paths = [path for path in (report, json_path) if path]
     if paths:

@@ -2,6 +2,7 @@
 
 JSON: schema_version 1; suite, suite_hash, split, limit, alpha, reference; answer: prompt | tuning | undecided, with headline and
 lead in words; exit_code; best, cheapest (names of combinations, or null), open_cases; failed (why nothing can be judged, or "");
+uncalibrated {capability: [judge]};
 combinations: [{name, candidate, prompt, shots, tuned, run, reach, tokens, ledger, targets: [{target, goal, mean, low, high,
 level, n, missing, reason, reach, may_be_best, from_best: [low, high], gain: {delta, low, high} | null}], protected:
 [{capability, mean, state, delta, low, high}]}]. Scores in [0, 1], differences in [-1, 1].
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli import pipeline
 from harness.errors import UsageError
-from harness.model import Role, Split
+from harness.model import Role, RunRecord, Split
 from harness.runner import Plan
 from harness.serving.identity import DigestCache
 from harness.store import Store
@@ -43,6 +44,7 @@ class Found:
     choice: Choice
     reference: str | None
     limit: int | None
+    uncalibrated: Mapping[str, Sequence[str]]  # capability -> the judges behind its scores that nobody held against people
 
     @property
     def exit_code(self) -> int:
@@ -57,7 +59,7 @@ class Found:
         from reports.choice import build
 
         margins = {name: c.margin for name, c in self.suite.capabilities.items() if c.role is Role.PROTECTED}
-        return build(self.choice, self.suite.name, margins, self.reference, self.limit)
+        return build(self.choice, self.suite.name, margins, self.reference, self.limit, self.uncalibrated)
 
 
 def run_matrix(suite: Suite, store: Store, split: Split, limit: int | None) -> Found:
@@ -81,7 +83,18 @@ def run_matrix(suite: Suite, store: Store, split: Split, limit: int | None) -> F
         trials.append(Trial(c, runs[c.name].id, tuple(store.score_rows(runs[c.name].id)), tokens))
     plain = {c.candidate for c in suite.matrix.combinations if c.is_plain}
     reference = suite.baseline if suite.baseline in plain else None
-    return Found(suite, choose(trials, suite.matrix, suite.capabilities, suite.gate, reference, split), reference, limit)
+    judges = _uncalibrated(suite, store, runs[suite.matrix.combinations[0].name])
+    distrusted = () if suite.gate.trust_uncalibrated else tuple(judges)
+    found = choose(trials, suite.matrix, suite.capabilities, suite.gate, reference, split, distrusted=distrusted)
+    return Found(suite, found, reference, limit, judges)
+
+
+def _uncalibrated(suite: Suite, store: Store, run: RunRecord) -> dict[str, tuple[str, ...]]:
+    from harness.cli.judged_capabilities import with_judges
+    from harness.model import CapabilityComparison
+
+    rows = [CapabilityComparison(name, c.role, c.margin, None, None, None) for name, c in suite.capabilities.items()]
+    return {c.capability: c.uncalibrated for c in with_judges(store, run, None, rows, suite.gate, ()) if c.uncalibrated}
 
 
 def _refuse_empty(suite: Suite, split: Split) -> None:
@@ -179,6 +192,7 @@ def as_dict(found: Found) -> dict[str, Any]:
         "cheapest": choice.cheapest,
         "open_cases": choice.open_cases,
         "failed": choice.failed,
+        "uncalibrated": {name: list(judges) for name, judges in found.uncalibrated.items()},
         "combinations": [_combination(row) for row in choice.rows],
     }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import gates, juries
 from support.scripted_server import Body, Fault, ScriptedServer
 from support.suites import write_rows, write_suite
 
@@ -202,6 +203,27 @@ def test_two_names_of_one_model_are_refused(tmp_path: Path, capsys: pytest.Captu
         both = {name: {"endpoint": server.url, "model": "base"} for name in ("base", "again")}
         assert Place(tmp_path, server.url, candidates=both, matrix={"goal": 0.8})() == 3
         assert "are the same model with the same prompt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("role", "trust", "state"), [("target", "false", ""), ("protected", "false", "open"), ("protected", "true", "kept")]
+)
+def test_a_judge_nobody_held_against_people_is_named_and_shows_no_safety(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], role: str, trust: str, state: str
+) -> None:
+    matrix = "matrix: {prompts: {nice: {system: Be nice}}, goal: 0.3, candidates: [base]}\n"
+    data = tmp_path / "out.json"
+    with juries.scripted() as server:
+        suite = juries.write_jury(tmp_path, server.url, role=role, extra=matrix, gate=f"{{trust_uncalibrated: {trust}}}")
+        if role == "protected":
+            suite.write_text(suite.read_text().replace("sums: {role: protected", "sums: {role: target"))
+        assert gates.harness(tmp_path, "choose", suite, "--split", "gate", "--json", data) == 0
+    assert "Judge uncalibrated: every number of tone is the word of polite." in " ".join(capsys.readouterr().out.split())
+    found = json.loads(data.read_text())
+    assert found["uncalibrated"] == {"tone": ["polite"]}
+    if state:
+        (row,) = [row for row in found["combinations"] if row["name"] == "base+nice"]
+        assert [p["state"] for p in row["protected"] if p["capability"] == "tone"] == [state]
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
