@@ -125,7 +125,6 @@ class Rubric:
 
     file: RubricFile
     digest: str
-    source: str
 
     @property
     def name(self) -> str:
@@ -150,11 +149,7 @@ def load_rubric(name: str, root: Path) -> Rubric:
     file, faults = parse_file(RubricFile, document.data, document)
     if document.faults or faults or file is None:
         raise SuiteError([*document.faults, *faults])
-    return rubric_of(file, str(path))
-
-
-def rubric_of(file: RubricFile, source: str = "") -> Rubric:
-    return Rubric(file, digest_of(file.model_dump(mode="json", exclude={"canaries", "description", "threshold"}))[:32], source)
+    return Rubric(file, digest_of(file.model_dump(mode="json", exclude={"canaries", "description", "threshold"}))[:32])
 
 
 def built_in() -> tuple[str, ...]:
