@@ -64,7 +64,7 @@ def drawn(kept: LabelStore, matters: Sequence[Settled]) -> list[float | None]:
     """The chance with which each thing's case is in the sample that people have looked at by now, None where it was not drawn.
 
     What stands in a label is the chance in its own sitting: over several sittings those do not make one sample (harness.labels).
-    A label without a plan keeps what it has; any label on the thing that was drawn speaks for all, an adjudicator's among them.
+    A label whose plan is not here keeps what it has; any label on the thing that was drawn speaks for all, an adjudicator's among them.
     """
     chances: dict[str, Mapping[tuple[str, str], float]] = {}
     for run_id in {label.run_id for matter in matters for label in matter.labels if label.plan}:
@@ -72,7 +72,8 @@ def drawn(kept: LabelStore, matters: Sequence[Settled]) -> list[float | None]:
         chances |= {plan.id: looked_at(plan, said) for plan in kept.plans(run_id)}
 
     def of(label: Label) -> float | None:
-        return chances.get(label.plan, {}).get((label.capability, label.case_id)) if label.plan else label.probability
+        known = chances.get(label.plan or "")
+        return label.probability if known is None else known.get((label.capability, label.case_id))
 
     return [next((chance for label in matter.labels if (chance := of(label)) is not None), None) for matter in matters]
 
