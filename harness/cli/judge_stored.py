@@ -64,7 +64,7 @@ def drawn(kept: LabelStore, matters: Sequence[Settled]) -> list[float | None]:
     """The chance with which each thing's case is in the sample that people have looked at by now, None where it was not drawn.
 
     What stands in a label is the chance in its own sitting: over several sittings those do not make one sample (harness.labels).
-    A label whose plan is not here keeps what it has; any label on the thing that was drawn speaks for all, an adjudicator's among them.
+    A label whose plan is not here keeps what it has. One label that was drawn speaks for all on the thing, an adjudicator's too.
     """
     chances: dict[str, Mapping[tuple[str, str], float]] = {}
     for run_id in {label.run_id for matter in matters for label in matter.labels if label.plan}:
