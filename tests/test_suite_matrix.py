@@ -73,6 +73,13 @@ def test_expanded_is_a_suite_of_combinations_with_the_same_hash(tmp_path: Path) 
     assert wide.prompt_for("base", "sums") == suite.prompt_for("base", "sums")
 
 
+def test_every_combination_of_a_candidate_has_a_prompt_of_its_own(tmp_path: Path) -> None:
+    """Stored runs are told apart by weights and prompt: two ways of asking one model must not look like noise."""
+    matrix = {"prompts": {"terse": {"system": "B."}, "day": {"template": "D {{ input }}", "capabilities": ["dates"]}}}
+    wide = expanded(load(tmp_path, matrix | {"few_shot": [0, 2, 3], "pool": {"sums": POOL}, "candidates": ["base"]}))
+    assert len({spec.prompt.digest for spec in wide.candidates.values()}) == len(wide.candidates) == 9
+
+
 def test_goals_come_from_floors_unless_given(tmp_path: Path) -> None:
     prompts = {"terse": {"system": "Brief."}}
     floors = {"gate": {"floors": {"sums": 0.7}}}

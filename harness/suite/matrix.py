@@ -48,12 +48,18 @@ def load_matrix(
 def expanded(suite: Suite) -> Suite:
     """The suite with a candidate for each combination of its matrix: what its runs are planned with. The hash is the same."""
     assert suite.matrix is not None
-    combinations = suite.matrix.combinations
     candidates = {
-        c.name: replace(suite.candidates[c.candidate], name=c.name, prompt=suite.matrix.prompts[c.name, ""]) for c in combinations
+        c.name: replace(suite.candidates[c.candidate], name=c.name, prompt=_own_prompt(suite.matrix, c))
+        for c in suite.matrix.combinations
     }
     shared = {key: prompt for key, prompt in suite.prompts.items() if not key[0]}
     return replace(suite, candidates=candidates, baseline=None, prompts=shared | dict(suite.matrix.prompts))
+
+
+def _own_prompt(matrix: Matrix, c: Combination) -> Prompt:
+    """What tells a combination's candidate from its others: its prompt, with the examples that some capability gets."""
+    shown = (prompt.few_shot for (name, _), prompt in matrix.prompts.items() if name == c.name and prompt.few_shot)
+    return replace(matrix.prompts[c.name, ""], few_shot=next(shown, ()))
 
 
 @dataclass
