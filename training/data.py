@@ -1,19 +1,25 @@
-"""Training rows: JSONL (or Parquet) in trl's conversational shapes, checked row by row before a model is loaded.
+"""Training rows, checked row by row before a model is loaded: trl's conversational shapes, or what harness.quality.files reads.
 
-SFT takes ``{"messages"}`` or ``{"prompt", "completion"}``; DPO takes ``{"prompt", "chosen", "rejected"}``; each is a list of
-messages ``{"role", "content"}`` with text content, or (but for ``messages``) a string: one user or assistant message. Other keys
-(provenance and the like) are allowed and not trained on.
+SFT takes ``{"messages"}`` or ``{"prompt", "completion"}``; DPO and rm take ``{"prompt", "chosen", "rejected"}``; each is a list
+of messages ``{"role", "content"}`` with text content, or (but for ``messages``) a string: one user or assistant message. Other
+keys (provenance and the like) are allowed and not trained on.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Fault, SuiteError, TrainingError
-from harness.rows import BadRow, read_rows
+from harness.errors import DataError, Fault, SuiteError, TrainingError
+from harness.quality.examples import Dropped, Kind
+from harness.quality.files import Source, open_examples
+from harness.quality.records import read_records
+from harness.rows import BadRow
+from training.result import DataFile
 
 Row = dict[str, list[dict[str, str]]]
 
@@ -21,21 +27,27 @@ _ROLES = ("system", "user", "assistant")
 _SHAPES = {
     "sft": (("messages",), ("prompt", "completion")),
     "dpo": (("prompt", "chosen", "rejected"),),
+    "rm": (("prompt", "chosen", "rejected"),),
 }
 _MOST_FAULTS = 20
 
 
 def load_rows(paths: Sequence[str], stage: str, *, limit: int | None = None) -> list[Row]:
-    """All rows of the files, in order, in trl's shape and all of one shape. Raises SuiteError with file:line of every bad row."""
-    rows, faults = list[Row](), list[Fault]()
+    """The rows of load_files alone."""
+    return load_files(paths, stage, limit=limit)[0]
+
+
+def load_files(paths: Sequence[str], stage: str, *, limit: int | None = None) -> tuple[list[Row], tuple[DataFile, ...]]:
+    """All rows of the files, in order, in trl's shape and all of one shape, and what each file gave.
+
+    Raises SuiteError with file:line of every bad row.
+    """
+    rows, faults, counts = list[Row](), list[Fault](), list[int]()
     shape: tuple[str, ...] | None = None
     for path in paths:
-        for entry in read_rows(Path(path)):
-            if isinstance(entry, BadRow):
-                faults.append(Fault(f"{path}:{entry.line}" if entry.line else path, entry.what, entry.todo))
-                continue
-            where = f"{path}:{entry[0]}"
-            row = check_row(where, entry[1], stage, faults)
+        before = len(rows)
+        for where, raw in _raw_rows(path, faults):
+            row = check_row(where, raw, stage, faults)
             if row is None:
                 continue
             shape = shape or tuple(row)
@@ -45,6 +57,7 @@ def load_rows(paths: Sequence[str], stage: str, *, limit: int | None = None) -> 
                 )
                 continue
             rows.append(row)
+        counts.append(len(rows) - before)
     if faults:
         shown = faults[:_MOST_FAULTS]
         if len(faults) > len(shown):
@@ -53,7 +66,49 @@ def load_rows(paths: Sequence[str], stage: str, *, limit: int | None = None) -> 
     rows = rows[:limit]
     if not rows:
         raise TrainingError("there are no rows to train on", where=", ".join(paths), todo="Check the recipe's dataset")
-    return rows
+    return rows, tuple(DataFile(path, file_digest(path), count) for path, count in zip(paths, counts, strict=True))
+
+
+def file_digest(path: str) -> str:
+    """sha256 over a file's bytes; of a folder, over its files' names and bytes in order."""
+    found = Path(path)
+    if found.is_dir():
+        parts = [f"{file.relative_to(found)} {file_digest(str(file))}" for file in sorted(found.rglob("*")) if file.is_file()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    with found.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _raw_rows(path: str, faults: list[Fault]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(file:line, row) of a file. Rows of another format than trl's (LLaMA-Factory's, ...) are turned into it."""
+    first = next((entry for entry in read_records(Path(path)) if not isinstance(entry, BadRow)), None)
+    if first is not None and not any(set(shape) <= set(first[1]) for shapes in _SHAPES.values() for shape in shapes):
+        with contextlib.suppress(DataError):  # no format is known by these keys: then check_row says what is needed
+            yield from _converted(open_examples(Path(path)), faults)
+            return
+    for entry in read_records(Path(path)):
+        if isinstance(entry, BadRow):
+            faults.append(Fault(f"{path}:{entry.line}" if entry.line else path, entry.what, entry.todo))
+        else:
+            yield f"{path}:{entry[0]}", entry[1]
+
+
+def _converted(source: Source, faults: list[Fault]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Rows of any format as trl's; a preference without a prompt of its own is parted where its two sides part."""
+    for example in source:
+        if isinstance(example, Dropped):
+            faults.append(Fault(f"{example.source}:{example.line}", example.what, example.todo))
+            continue
+        if example.kind is Kind.PREFERENCE:
+            sides = {"prompt": example.asked, "chosen": example.answer, "rejected": example.refused}
+        else:
+            sides = {"messages": example.messages, "prompt": example.prompt, "completion": example.completion}
+        row: dict[str, Any] = {
+            name: [{"role": t.role, "content": t.text} for t in turns] for name, turns in sides.items() if turns
+        }
+        if example.label is not None:
+            row["label"] = example.label
+        yield example.where, {**example.extra, **row}
 
 
 def hold_out(rows: Sequence[Row], val_size: float, seed: int) -> tuple[list[Row], list[Row]]:
@@ -74,6 +129,11 @@ def check_row(where: str, raw: Mapping[str, Any], stage: str, faults: list[Fault
     shape = next((shape for shape in shapes if all(key in raw for key in shape)), None)
     if shape is None:
         faults.append(Fault(where, f"stage {stage} needs {wanted}; the row has {', '.join(map(str, raw)) or 'no keys'}"))
+        return None
+    if shape == ("prompt", "completion") and raw.get("label") in (False, "false", 0):
+        faults.append(
+            Fault(where, "label false marks an answer that is bad: it must not be learnt", "leave such rows out for sft")
+        )
         return None
     before = len(faults)
     row = {key: _messages(where, key, raw[key], faults) for key in shape}

@@ -14,15 +14,35 @@ from training.recipe import Recipe
 def lora_settings(recipe: Recipe) -> dict[str, Any]:
     """Recipe -> keyword arguments of peft.LoraConfig."""
     everything = recipe.lora_target == ("all",)
+    reward = recipe.stage == "rm"
     return {
-        "task_type": "CAUSAL_LM",
+        "task_type": "SEQ_CLS" if reward else "CAUSAL_LM",
+        "modules_to_save": ["score"] if reward else None,  # the new head learns whole
         "r": recipe.lora_rank,
         "lora_alpha": recipe.alpha,
         "lora_dropout": recipe.lora_dropout,
         "target_modules": "all-linear" if everything else list(recipe.lora_target),
         "use_rslora": recipe.use_rslora,
+        "use_dora": recipe.use_dora,
         "bias": "none",
     }
+
+
+def check_same_adapter(recipe: Recipe, path: str) -> None:
+    """Continuing keeps the adapter's own settings, so what a recipe says of them must be the same. Raises TrainingError."""
+    try:
+        own = json.loads((Path(path) / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # a hub id, or no adapter: loading it says so
+    said = {"r": "lora_rank", "lora_alpha": "lora_alpha", "use_rslora": "use_rslora", "use_dora": "use_dora"}
+    asked = lora_settings(recipe)
+    for name, key in said.items():
+        if key in recipe.model_fields_set and own.get(name) is not None and own[name] != asked[name]:
+            raise TrainingError(
+                f"the adapter to continue from has {key} {own[name]}, the recipe says {asked[name]}",
+                where=path,
+                todo=f"Write {key}: {own[name]}, or leave adapter_name_or_path out for a new adapter",
+            )
 
 
 def load_adapter(model: Any, path: str) -> Any:

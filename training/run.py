@@ -9,124 +9,104 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TrainingError
-from training.data import Row, hold_out, load_rows
+from training.ahead import look_ahead
+from training.checkpoints import check_same_training, saved_checkpoints, to_resume_from, write_log
+from training.data import Row, hold_out, load_files
+from training.models import base_of, load_tokenizer
 from training.recipe import Recipe
-from training.result import Progress, Report, TrainingResult
+from training.result import DataFile, History, Report, TrainingResult
+from training.watch import callbacks, memory_trouble, not_finite
+
+_KEPT = ("eval_loss", "rewards/accuracies", "rewards/margins", "accuracy", "margin", "eval_accuracy", "eval_rewards/accuracies")
 
 
 def train(recipe: Recipe, *, progress: Report | None = None) -> TrainingResult:
     """Train as the recipe says and write the adapter (or model) to its output_dir.
 
     Raises SuiteError for rows of the wrong shape and TrainingError for what cannot work: no data, rows that are all longer than
-    cutoff_len, an adapter that does not fit its base, a loss that is not finite. Nothing is written when it raises.
+    cutoff_len, no memory, an adapter that does not fit its base, a loss that is not finite. No adapter is written when it raises.
     """
     started = time.perf_counter()
-    rows, held = hold_out(load_rows(recipe.dataset, recipe.stage, limit=recipe.max_samples), recipe.val_size, recipe.seed)
+    loaded, files = load_files(recipe.dataset, recipe.stage, limit=recipe.max_samples)
+    rows, held = hold_out(loaded, recipe.val_size, recipe.seed)
+    resume = to_resume_from(recipe)
+    if resume:
+        check_same_training(recipe, files)
+    look_ahead(recipe)
     _quiet()
-    tokenizer = load_tokenizer(recipe.model_name_or_path)
+    tokenizer = load_tokenizer(recipe.model_name_or_path, recipe.chat_template)
     cut = _count_cut(rows, tokenizer, recipe)
-    trainer = _trainer(recipe, tokenizer, rows, held, progress)
-    outcome = trainer.train(resume_from_checkpoint=_checkpoint(recipe))
+    with memory_trouble(recipe):
+        trainer = _trainer(recipe, tokenizer, rows, held, progress)
+        if trainer.is_world_process_zero():
+            write_log(recipe, files)
+        outcome = trainer.train(resume_from_checkpoint=resume)
     history = tuple({k: float(v) for k, v in line.items()} for line in trainer.state.log_history)
     if not math.isfinite(outcome.training_loss):
-        raise _not_finite(recipe, outcome.global_step)
+        raise not_finite(recipe, outcome.global_step)
+    main = bool(trainer.is_world_process_zero())
     path = Path(recipe.output_dir)
-    _save(recipe, trainer, tokenizer, path)
+    metrics = _metrics(outcome.training_loss, history)
+    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    if main:
+        _save(recipe, trainer, tokenizer, path)
+        _write_logs(recipe, files, history, metrics)
     return TrainingResult(
         path=path,
-        metrics=_metrics(outcome.training_loss, history),
+        metrics=metrics,
         history=history,
         seconds=time.perf_counter() - started,
         steps=outcome.global_step,
         rows=len(rows),
         held_out=len(held),
         cut=cut,
-        trainable=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        trainable=trainable,
+        checkpoints=saved_checkpoints(path, history),
+        data=files,
+        main=main,
     )
-
-
-def load_tokenizer(name: str) -> Any:
-    """The base's tokenizer; it must have a chat template, because rows are conversations."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"cannot load the base's tokenizer ({str(error).splitlines()[0]})", where=name, todo="Check model_name_or_path"
-        ) from None
-    if not tokenizer.chat_template:
-        raise TrainingError("the base has no chat template", where=name, todo="Use an instruction-tuned base or add a template")
-    return tokenizer
-
-
-def load_base(name: str) -> Any:
-    """The base in float32, from safetensors only."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"cannot load the base ({str(error).splitlines()[0]})", where=name, todo="Check model_name_or_path"
-        ) from None
 
 
 def _trainer(recipe: Recipe, tokenizer: Any, rows: list[Row], held: list[Row], progress: Report | None) -> Any:
     from datasets import Dataset
 
-    model, lora = load_base(recipe.model_name_or_path), None
     if recipe.adapter_name_or_path:
-        from training.lora import load_adapter
+        from training.lora import check_same_adapter, load_adapter
 
-        model = load_adapter(model, recipe.adapter_name_or_path)
+        check_same_adapter(recipe, recipe.adapter_name_or_path)
+        model, lora = load_adapter(base_of(recipe), recipe.adapter_name_or_path), None
     elif recipe.finetuning_type == "lora":
         from peft import LoraConfig
 
         from training.lora import lora_settings
 
-        lora = LoraConfig(**lora_settings(recipe))
+        model, lora = base_of(recipe), LoraConfig(**lora_settings(recipe))
+    else:
+        model, lora = base_of(recipe), None
     if recipe.stage == "dpo":
         from training.dpo import dpo_trainer as build
+    elif recipe.stage == "rm":
+        from training.rm import rm_trainer as build
     else:
         from training.sft import sft_trainer as build
     train_set, held_set = Dataset.from_list(rows), Dataset.from_list(held) if held else None
+    watching = callbacks(recipe, progress, evaluate=held_set is not None)
     try:
-        return build(recipe, model, tokenizer, train_set, held_set, lora, [_watch(recipe, progress)])
-    except ValueError as error:
-        raise TrainingError(f"the trainer refuses the recipe: {str(error).splitlines()[0]}", where=recipe.output_dir) from error
+        return _quietened(build(recipe, model, tokenizer, train_set, held_set, lora, watching))
+    except (ValueError, ImportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" in str(error):
+            raise
+        text = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrainingError(f"the trainer refuses the recipe: {text[0]}", where=recipe.output_dir) from error
 
 
-def _watch(recipe: Recipe, progress: Report | None) -> Any:
-    """A callback that reports progress and stops the run at the first loss that is not finite."""
-    from transformers import TrainerCallback
+def _quietened(trainer: Any) -> Any:
+    """Without transformers' own printing of every log line, and without trl's model card among the files."""
+    from transformers.trainer_callback import PrinterCallback
 
-    class Watch(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.started = time.perf_counter()
-            self.first = state.global_step
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-            loss = (logs or {}).get("loss")
-            if loss is None:
-                return
-            if not math.isfinite(float(loss)):
-                raise _not_finite(recipe, state.global_step)
-            if progress:
-                seconds, done = time.perf_counter() - self.started, state.global_step - self.first
-                eta = seconds / done * (state.max_steps - state.global_step) if done else None
-                progress(Progress(state.global_step, state.max_steps, state.epoch or 0.0, float(loss), seconds, eta))
-
-    return Watch()
-
-
-def _not_finite(recipe: Recipe, step: int) -> TrainingError:
-    return TrainingError(
-        f"the loss is not a finite number any more at step {step}",
-        where=recipe.output_dir,
-        todo=f"Lower learning_rate (now {recipe.learning_rate:g}) or look at the data; nothing was saved",
-    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.create_model_card = lambda *_, **__: None
+    return trainer
 
 
 def _count_cut(rows: list[Row], tokenizer: Any, recipe: Recipe) -> int:
@@ -148,32 +128,40 @@ def _length(row: Row, tokenizer: Any) -> int:
     return max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
 
 
-def _checkpoint(recipe: Recipe) -> str | None:
-    """The last checkpoint when the recipe resumes and there is one."""
-    from transformers.trainer_utils import get_last_checkpoint
-
-    path = Path(recipe.output_dir)
-    return get_last_checkpoint(str(path)) if recipe.resume and path.is_dir() else None
-
-
 def _save(recipe: Recipe, trainer: Any, tokenizer: Any, path: Path) -> None:
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if recipe.stage == "rm":
+        from training.rm import save_reward_model
+
+        save_reward_model(model, tokenizer, path)
+        return
     if recipe.finetuning_type == "lora":
         from training.lora import save_adapter
 
-        save_adapter(trainer.model, path, base=recipe.model_name_or_path)
+        save_adapter(model, path, base=recipe.model_name_or_path)
         return
     import torch
 
-    model = trainer.model.to(torch.bfloat16)
+    model = model.to(torch.bfloat16)
     model.config.use_cache = True
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
 
 
-def _metrics(train_loss: float, history: tuple[dict[str, float], ...]) -> dict[str, float]:
+def _write_logs(recipe: Recipe, files: tuple[DataFile, ...], history: History, metrics: dict[str, float]) -> None:
+    """How it went, in the log folder: figures as JSON, curves as pictures."""
+    from training.checkpoints import LOG
+
+    write_log(recipe, files, metrics=metrics, history=history)
+    if recipe.plot_loss:
+        from training.curves import draw_curves
+
+        draw_curves(history, Path(recipe.output_dir) / LOG, title=f"{recipe.stage} on {Path(recipe.model_name_or_path).name}")
+
+
+def _metrics(train_loss: float, history: History) -> dict[str, float]:
     """train_loss, the last eval_loss, and the last preference figures."""
-    wanted = ("eval_loss", "rewards/accuracies", "rewards/margins")
-    last = {key: value for line in history for key, value in line.items() if key in wanted}
+    last = {key: value for line in history for key, value in line.items() if key in _KEPT}
     return {"train_loss": float(train_loss), **last}
 
 

@@ -15,25 +15,27 @@ def has_gpu() -> bool:
 
 
 def common_settings(recipe: Recipe, *, evaluate: bool = False, cpu: bool = True) -> dict[str, Any]:
-    """Keyword arguments shared by SFTConfig and DPOConfig.
+    """Keyword arguments shared by SFTConfig, DPOConfig and RewardConfig.
 
     evaluate: rows were held out; their eval_loss then chooses among the saved checkpoints. cpu: there is no accelerator.
     """
-    saves = recipe.save_strategy != "no"
     settings: dict[str, Any] = {
         "output_dir": recipe.output_dir,
         "per_device_train_batch_size": recipe.per_device_train_batch_size,
-        "per_device_eval_batch_size": recipe.per_device_train_batch_size,
+        "per_device_eval_batch_size": recipe.per_device_eval_batch_size or recipe.per_device_train_batch_size,
         "gradient_accumulation_steps": recipe.gradient_accumulation_steps,
         "learning_rate": recipe.learning_rate,
         "num_train_epochs": recipe.num_train_epochs,
         "max_steps": recipe.max_steps,
         "lr_scheduler_type": recipe.lr_scheduler_type,
-        "warmup_steps": recipe.warmup_ratio,  # transformers 5: a value below 1 is a share of all steps
+        "warmup_steps": recipe.warmup_steps or recipe.warmup_ratio,  # transformers 5: below 1 it is a share of all steps
         "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "optim": recipe.optim,
         "bf16": recipe.bf16,
         "use_cpu": cpu,
         "gradient_checkpointing": recipe.gradient_checkpointing,
+        "deepspeed": recipe.deepspeed,
         "seed": recipe.seed,
         "logging_steps": recipe.logging_steps,
         "logging_nan_inf_filter": False,  # a NaN loss must be seen, not averaged away
@@ -41,12 +43,12 @@ def common_settings(recipe: Recipe, *, evaluate: bool = False, cpu: bool = True)
         "save_steps": recipe.save_steps,
         "save_total_limit": recipe.save_total_limit,
         "dataloader_pin_memory": not cpu,
-        "disable_tqdm": True,
-        "report_to": "none",  # no telemetry
+        "disable_tqdm": True,  # our own progress is reported
+        "report_to": recipe.report_to,
     }
-    if evaluate:
-        settings["eval_strategy"] = recipe.save_strategy if saves else "epoch"
-        settings["eval_steps"] = recipe.save_steps
-        if saves:
-            settings |= {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+    if evaluate and recipe.evaluation != "no":
+        settings["eval_strategy"] = recipe.evaluation
+        settings["eval_steps"] = recipe.eval_steps or recipe.save_steps
+        settings |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
+        settings["load_best_model_at_end"] = recipe.save_strategy != "no"
     return settings

@@ -32,7 +32,9 @@ COMMANDS = {
     "size": "Size a model: parameters, memory term by term, storage, what it fits on.",
     "data": "Check, convert, thin out and look at training data.",
     "judge": "Hold judges against people: kappa, biases, cost.",
-    "train": "Train a LoRA adapter from a recipe (SFT, DPO).",
+    "train": "Train from a recipe: SFT, DPO or a reward model, LoRA or full.",
+    "trainings": "List trainings; lead from weights back to the cases that caused them.",
+    "merge": "Merge an adapter into its base: one model in safetensors.",
     "demo": "Watch one candidate be refused and another ship.",
 }
 

@@ -1,44 +1,154 @@
-"""``harness train``: one adapter from one recipe."""
+"""``harness train``: one adapter (or model) from one recipe, with what came of it stored."""
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.options import open_store, store_option
+from harness.errors import HarnessError, UsageError
+
 if TYPE_CHECKING:
-    from training import TrainingResult
-    from training.result import Progress
+    from harness.model import Case
+    from harness.suite import Suite
+    from training import Recipe, TrainingResult
 
 
 @click.command("train")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Write the adapter here instead of the recipe's output_dir.")
-def command(recipe: Path, output: Path | None) -> None:
-    """Train as RECIPE says (YAML: LoRA SFT or DPO) and write the adapter."""
-    from training import load_recipe, train
+@click.option("--output", type=click.Path(path_type=Path), help="Write here instead of to the recipe's output_dir.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe (repeatable; YAML).")
+@click.option("--suite", type=click.Path(path_type=Path), help="Ask every saved checkpoint this suite's dev split.")
+@click.option("--merge", "merged", type=click.Path(path_type=Path), help="Also write base and adapter as one model here.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of the rows and of the memory, and stop.")
+@store_option
+def command(
+    recipe: Path,
+    output: Path | None,
+    changes: tuple[str, ...],
+    suite: Path | None,
+    merged: Path | None,
+    dry_run: bool,
+    store_dir: Path,
+) -> None:
+    """Train as RECIPE says (YAML: SFT, DPO or reward model; LoRA or full) and write the adapter or the model.
 
-    loaded = load_recipe(recipe)
+    Before anything is loaded: rows that repeat a gate case, of --suite or of any run in the store, are refused, and it is said
+    which rows would be cut or dropped. Stopped by whatever, `resume: true` goes on from the last checkpoint. Over several GPUs:
+    accelerate launch -m harness train RECIPE.
+    """
+    from harness.cli import trained
+    from training import load_recipe
+
+    loaded = load_recipe(recipe, dict(map(_change, changes)))
     if output is not None:
         loaded = loaded.with_(output_dir=str(output))
-    click.echo(f"{loaded.stage} on {loaded.model_name_or_path}", err=True)
-    _print_result(train(loaded, progress=_print_progress))
+    _check_wishes(loaded, suite, merged)
+    asked = _load_suite(suite)
+    say = _say if _is_main() else _silent
+    say(f"{loaded.stage} on {loaded.model_name_or_path}")
+    if _is_main():
+        for line in trained.ahead(loaded, _gate_cases(store_dir, asked)):
+            click.echo(line, err=not dry_run)  # of a dry run this is the result
+    if dry_run:
+        return
+    result = _train(loaded, store_dir)
+    if not result.main:
+        return
+    for line in trained.summary(result):
+        click.echo(line)
+    if asked is not None and result.checkpoints:
+        from harness.cli.second_cut import second_cut
 
-
-def _print_progress(line: Progress) -> None:
-    """Plain lines: trainers log every few seconds, and a line is as good on a terminal as in CI."""
-    loss = f"loss {line.loss:.4f}" if line.loss is not None else ""
-    left = f", about {line.eta_s:.0f} s left" if line.eta_s is not None else ""
-    click.echo(f"step {line.step}/{line.steps} (epoch {line.epoch:.2f}) {loss}{left}", err=True)
-
-
-def _print_result(result: TrainingResult) -> None:
-    held = f", {result.held_out} held out" if result.held_out else ""
-    cut = f", {result.cut} cut at cutoff_len" if result.cut else ""
-    click.echo(
-        f"{result.rows} rows{held}{cut}: {result.steps} steps in {result.seconds:.0f} s, {result.trainable:,} parameters trained"
-    )
-    for name, value in result.metrics.items():
-        click.echo(f"  {name:<20} {value:.4f}")
+        with open_store(store_dir, create=True) as store:
+            for line in second_cut(asked, loaded, result, store):
+                click.echo(line)
+    if merged is not None:
+        _merge(result.path, loaded.model_name_or_path, merged)
     click.echo(str(result.path))
+
+
+def _change(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text!r} is not KEY=VALUE", todo="For example --set learning_rate=1e-4")
+    return key.strip(), value
+
+
+def _check_wishes(recipe: Recipe, suite: Path | None, merged: Path | None) -> None:
+    """What would only be refused after hours of training."""
+    if merged is not None and (recipe.stage == "rm" or recipe.finetuning_type == "full"):
+        raise UsageError("--merge is for LoRA adapters: this recipe writes a whole model as it is", todo="Leave --merge out")
+    if merged is not None and recipe.quantization_bit:
+        raise UsageError(
+            "--merge cannot work with quantization_bit: nothing is merged onto a quantised base",
+            todo="Merge onto the full-precision base afterwards: harness merge ADAPTER --base BASE",
+        )
+    if suite is not None and recipe.stage == "rm":
+        raise UsageError("--suite asks language models; a reward model answers with a number", todo="Leave --suite out")
+    if suite is not None and recipe.save_strategy == "no":
+        raise UsageError("--suite asks saved checkpoints, and save_strategy is no", todo="Set save_strategy: epoch or steps")
+
+
+def _load_suite(path: Path | None) -> Suite | None:
+    if path is None:
+        return None
+    from harness.suite import load_suite
+
+    return load_suite(path)
+
+
+def _gate_cases(store_dir: Path, suite: Suite | None) -> list[Case]:
+    """The gate cases of the suite and of every run in the store."""
+    from harness.model import Split
+
+    found = [case for capability in suite.capabilities.values() for case in capability.of(Split.GATE)] if suite else []
+    if (store_dir / "lock").exists():
+        from harness.store.trainings import gate_cases
+
+        with open_store(store_dir) as store:
+            found += gate_cases(store)
+    return list({(case.capability, case.id): case for case in found}.values())
+
+
+def _train(recipe: Recipe, store_dir: Path) -> TrainingResult:
+    """Train, and store what came of it, failures too."""
+    from harness.cli import trained
+    from harness.cli.training_progress import reporter
+    from training import train
+
+    started = time.time()
+    with reporter() as report:
+        try:
+            result = train(recipe, progress=report)
+        except HarnessError as error:
+            if _is_main():
+                trained.keep_failure(recipe, error, store_dir, started)
+            raise
+    if result.main:
+        trained.keep(recipe, result, store_dir, started)
+    return result
+
+
+def _merge(adapter: Path, base: str, output: Path) -> None:
+    from harness.cli.merge import say_merged
+    from training.merge import merge
+
+    say_merged(merge(adapter, output, base=base))
+
+
+def _is_main() -> bool:
+    """Of several processes that accelerate starts, the one that speaks and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _silent(line: str) -> None:
+    """What the other processes say."""

@@ -53,17 +53,19 @@ def weights(path: str | Path) -> dict[str, Any]:
 
 
 @pytest.mark.heavy
-def test_sft_lowers_the_loss_and_writes_a_clean_adapter(tmp_path: Path) -> None:
+def test_sft_lowers_the_loss_and_writes_a_clean_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines: list[Progress] = []
     result = train(recipe(tmp_path, sft_rows(), max_steps=20, val_size=0.25), progress=lines.append)
     assert isinstance(result, TrainingResult)
     assert (result.rows, result.held_out, result.steps, result.cut) == (18, 6, 20, 0)
-    assert lines[-1].loss is not None
-    assert lines[0].loss is not None
-    assert lines[-1].loss < 0.85 * lines[0].loss
+    losses = [line.loss for line in lines if line.loss is not None]
+    assert losses[-1] < 0.85 * losses[0]
     assert lines[-1].eta_s == 0
+    assert lines[-1].note.startswith("eval loss")
+    assert capsys.readouterr().out == ""  # nobody else speaks
+    assert {path.name for path in (result.path / "log").iterdir()} == {"training.json", "curves.svg", "curves.html", "curves.png"}
     assert math.isfinite(result.metrics["eval_loss"])
-    assert {path.name for path in result.path.iterdir()} == {"adapter_model.safetensors", "adapter_config.json"}
+    assert {path.name for path in result.path.iterdir()} == {"adapter_model.safetensors", "adapter_config.json", "log"}
     assert str(tmp_path) not in (result.path / "adapter_config.json").read_text(encoding="utf-8")
     assert all(str(tensor.dtype) == "torch.bfloat16" for tensor in weights(result.path).values())
     assert result.trainable == sum(tensor.numel() for tensor in weights(result.path).values())
@@ -83,10 +85,12 @@ def test_same_recipe_same_adapter_and_another_seed_another(tmp_path: Path) -> No
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("error:Unable to fetch remote file")
 def test_dpo_prefers_the_chosen_and_continues_an_adapter(tmp_path: Path) -> None:
-    more = {"stage": "dpo", "adapter_name_or_path": SFT, "pref_beta": 0.2, "pref_ftx": 0.3, "max_steps": 12}
+    more = {"stage": "dpo", "adapter_name_or_path": SFT, "lora_rank": 16, "pref_beta": 0.2, "pref_ftx": 0.3, "max_steps": 12}
     result = train(recipe(tmp_path, dpo_rows(), **more))
     assert result.metrics["rewards/margins"] > 0
-    assert {path.name for path in result.path.iterdir()} == {"adapter_model.safetensors", "adapter_config.json"}
+    logged = {"rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "learning_rate"}
+    assert all(logged <= line.keys() for line in result.history if "loss" in line)
+    assert {path.name for path in result.path.iterdir()} == {"adapter_model.safetensors", "adapter_config.json", "log"}
     before, after = weights(SFT), weights(result.path)
     assert before.keys() == after.keys()
     assert any(not before[key].equal(after[key]) for key in before)
@@ -99,7 +103,7 @@ def test_ftx_loss_is_the_formula_on_paper(tmp_path: Path) -> None:
 
     rows = dpo_rows(4)
     result = train(recipe(tmp_path, rows, stage="dpo", pref_ftx=0.5, max_steps=1, logging_steps=1))
-    from training.run import load_base, load_tokenizer
+    from training.models import load_base, load_tokenizer
 
     model, tokenizer = load_base(BASE).eval(), load_tokenizer(BASE)
     total, count = 0.0, 0
@@ -112,6 +116,33 @@ def test_ftx_loss_is_the_formula_on_paper(tmp_path: Path) -> None:
         for place, token in enumerate(answer, start=len(prompt)):
             total, count = total - float(logp[0, place - 1, token]), count + 1
     assert result.history[0]["loss"] == pytest.approx(math.log(2) + 0.5 * total / count, rel=1e-3)
+
+
+@pytest.mark.heavy
+def test_dpo_holds_no_second_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference of a new adapter is the base with the adapter off; of a continued one a frozen copy of that adapter."""
+    import trl
+
+    made: list[Any] = []
+    begin = trl.DPOTrainer.train
+    monkeypatch.setattr(trl.DPOTrainer, "train", lambda self, *a, **k: made.append(self) or begin(self, *a, **k))
+    train(recipe(tmp_path, dpo_rows(4), stage="dpo", max_steps=1))
+    train(
+        recipe(
+            tmp_path,
+            dpo_rows(4),
+            stage="dpo",
+            max_steps=1,
+            adapter_name_or_path=SFT,
+            lora_rank=16,
+            output_dir=str(tmp_path / "b"),
+        )
+    )
+    new, continued = made
+    assert new.ref_model is None
+    assert continued.ref_model is None
+    assert set(new.model.peft_config) == {"default"}
+    assert set(continued.model.peft_config) == {"default", "ref"}
 
 
 @pytest.mark.heavy
@@ -158,12 +189,59 @@ def test_adapter_that_does_not_fit_its_base(tmp_path: Path) -> None:
         {key: tensor[:, :-1].contiguous() for key, tensor in weights(SFT).items()}, str(other / "adapter_model.safetensors")
     )
     with pytest.raises(TrainingError, match="does not fit its base"):
-        train(recipe(tmp_path, sft_rows(), adapter_name_or_path=str(other)))
+        train(recipe(tmp_path, sft_rows(), adapter_name_or_path=str(other), lora_rank=16))
 
 
 def test_base_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="cannot load the base"):
         train(recipe(tmp_path, sft_rows(), model_name_or_path=str(tmp_path / "nowhere")))
+
+
+def test_an_adapter_of_another_rank_is_not_continued(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="has lora_rank 16, the recipe says 64"):
+        train(recipe(tmp_path, sft_rows(), adapter_name_or_path=SFT, lora_rank=64))
+
+
+def test_quantisation_without_its_library_or_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="quantization_bit 4 cannot work here"):
+        train(recipe(tmp_path, sft_rows(), quantization_bit=4))
+
+
+def test_memory_that_cannot_do_is_told_before_anything_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import ahead
+
+    monkeypatch.setattr(ahead, "_free", lambda: 10e6)
+    with pytest.raises(TrainingError, match=r"alone take 0\.1 GiB, and 0\.0 are free"):
+        train(recipe(tmp_path, sft_rows(), finetuning_type="full"))
+
+
+def test_memory_that_runs_out_says_what_to_turn_down(tmp_path: Path) -> None:
+    from training.watch import memory_trouble
+
+    made = recipe(tmp_path, sft_rows(), per_device_train_batch_size=8)
+    with (
+        pytest.raises(TrainingError, match=r"Set gradient_checkpointing: true, lower per_device_train_batch_size \(now 8\)"),
+        memory_trouble(made),
+    ):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+    with pytest.raises(RuntimeError, match="another"), memory_trouble(made):
+        raise RuntimeError("another")
+
+
+@pytest.mark.heavy
+def test_the_well_known_dpo_recipe_runs_on_the_pocket_model(tmp_path: Path) -> None:
+    """bf16, checkpointing, all seven projections, evaluation: all as shipped but for the size."""
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in dpo_rows(40)), encoding="utf-8")
+    smaller = {"lora_rank": "16", "lora_alpha": "32", "cutoff_len": "128", "gradient_accumulation_steps": "1", "max_steps": "2"}
+    here = {"model_name_or_path": BASE, "adapter_name_or_path": SFT, "dataset": str(data), "output_dir": str(tmp_path / "out")}
+    each = {"logging_steps": "1", "eval_steps": "2", "save_steps": "2", "deepspeed": "null"}
+    shipped = Path(__file__).parents[2] / "training" / "recipes" / "dpo_lora.yaml"
+    result = train(load_recipe(shipped, smaller | here | each))
+    assert (result.rows, result.held_out, result.steps) == (38, 2, 2)
+    assert [(point.step, point.best) for point in result.checkpoints] == [(2, True)]
+    assert result.history[0]["rewards/margins"] == 0  # the policy begins as its reference
+    assert math.isfinite(result.metrics["eval_loss"])
 
 
 @pytest.mark.heavy
@@ -173,7 +251,9 @@ def test_command_trains_and_prints_the_path(tmp_path: Path) -> None:
     made = recipe(tmp_path, sft_rows())
     path = tmp_path / "recipe.yaml"
     path.write_text(json.dumps(made.model_dump(exclude_none=True)), encoding="utf-8")
-    done = CliRunner().invoke(command, [str(path), "--output", str(tmp_path / "elsewhere")], catch_exceptions=False)
+    done = CliRunner().invoke(
+        command, [str(path), "--output", str(tmp_path / "elsewhere"), "--store", str(tmp_path / "store")], catch_exceptions=False
+    )
     assert done.exit_code == 0
     assert "train_loss" in done.stdout
     assert done.stdout.strip().endswith(str(tmp_path / "elsewhere"))

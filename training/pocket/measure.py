@@ -28,7 +28,7 @@ class Measured:
 def load(base: Path, adapter: Path | None = None) -> tuple[Any, Any]:
     """(model, tokenizer) in float32, ready to generate."""
     from training.lora import load_adapter
-    from training.run import load_base, load_tokenizer
+    from training.models import load_base, load_tokenizer
 
     model = load_base(str(base))
     if adapter:
