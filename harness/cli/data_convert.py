@@ -79,12 +79,14 @@ def _tell_llamafactory(output: Path, name: str, to: str, first: Example) -> None
     """Add the file to the dataset_info.json beside it; what the file says of other data sets stays."""
     from harness import plugs
     from harness.errors import DataError
-    from harness.quality.formats.info import INFO
+    from harness.quality.formats.info import INFO, read_info
 
     entry = plugs.find("data format", to).entry
     if entry is None:
         raise DataError(f"LLaMA-Factory's dataset_info.json cannot describe {to}", todo="Write --to alpaca, sharegpt or messages")
     path = output.parent / INFO
+    if path.is_file():
+        read_info(path)  # says what is wrong with it
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
     known[name] = {"file_name": output.name, **entry(first)}
     path.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -39,7 +39,12 @@ def open_source(file: Path, form: str | None, columns: str | None, name: str | N
 
 def column_names(text: str | None) -> dict[str, str]:
     """``prompt=question,response=answer`` as a mapping."""
+    from harness.plugs import nearest
+    from harness.quality.formats.base import COLUMNS
+
     pairs = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
     if any(not equals or not name.strip() or not column.strip() for name, equals, column in pairs):
         raise UsageError(f"--columns {text!r} is not of the form name=column,name=column")
+    if unknown := next((name.strip() for name, _, _ in pairs if name.strip() not in COLUMNS), None):
+        raise UsageError(f"--columns knows no {unknown!r}", todo=nearest(unknown, list(COLUMNS)))
     return {name.strip(): column.strip() for name, _, column in pairs}

@@ -172,7 +172,8 @@ def write_examples(
 class DroppedFile:
     """Rows that are not used, one JSON object on each line: source, line, code, reason and the row.
 
-    A context; the file is made with its first row, so that a clean run leaves none. codes: reason code -> rows.
+    A context; the file is made with its first row, so that a clean run leaves none (and empties one of an earlier run). codes:
+    reason code -> rows.
     """
 
     path: Path | None
@@ -195,6 +196,8 @@ class DroppedFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.writer is not None:
             self.writer.__exit__(kind, error, trace)
+        elif kind is None and self.path is not None and self.path.is_file():
+            self.path.write_bytes(b"")
 
 
 def write_dropped(path: Path, dropped: Iterable[Dropped]) -> int:

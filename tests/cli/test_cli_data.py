@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +71,9 @@ def test_convert_makes_rows_of_another_kind(tmp_path: Path, capsys: pytest.Captu
         (["convert", "{rows}", "out.jsonl", "--to", "alpacca"], "did you mean alpaca"),
         (["convert", "{rows}", "out.jsonl", "--from", "shargpt"], "did you mean sharegpt"),
         (["convert", "{rows}", "out.jsonl", "--columns", "prompt"], "not of the form"),
+        (["convert", "{rows}", "out.jsonl", "--columns", "promt=q"], "did you mean prompt"),
+        (["convert", "{rows}", "out.jsonl", "--to", "alpaca", "--info", "x"], "dataset_info.json"),
+        (["convert", "{rows}", "out.jsonl", "--to", "trl", "--info", "x"], "cannot describe trl"),
         (["convert", "{rows}", "out.jsonl", "--name", "x"], "needs a dataset_info.json"),
         (["validate", "{rows}", "--allow", "some"], "neither a number"),
         (["validate", "{rows}", "--allow", "120%"], "not between"),
@@ -87,6 +89,7 @@ def test_what_a_user_got_wrong_is_one_line_and_exit_code_3(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = write(tmp_path, GOOD)
+    (tmp_path / "dataset_info.json").write_text("[broken")
     code, _, err = run(capsys, *[arg.format(rows=rows) for arg in args])
     assert code == 3
     assert what in err
@@ -224,11 +227,9 @@ def test_distribution_against_a_target(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(capsys, "distribution", rows, "--target", target)[0] == 0
 
 
-def test_data_help_is_instant_and_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     from harness.cli.data import COMMANDS
 
-    started = time.perf_counter()
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    assert time.perf_counter() - started < 5
     assert all(f"  {name} " in out for name in COMMANDS)

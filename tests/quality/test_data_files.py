@@ -243,3 +243,6 @@ def test_dropped_rows_are_kept_with_place_and_reason(tmp_path: Path) -> None:
     with DroppedFile(tmp_path / "none.jsonl") as file:
         assert not file.codes
     assert not (tmp_path / "none.jsonl").exists()
+    with DroppedFile(tmp_path / "d.jsonl"):
+        pass
+    assert (tmp_path / "d.jsonl").read_text() == ""  # an earlier run's rows would be taken for this one's

@@ -27,6 +27,13 @@ class Unfit(ValueError):
         super().__init__(what)
 
 
+# Everything that --columns and dataset_info.json may give another name.
+COLUMNS = (
+    "prompt", "query", "response", "history", "messages", "system", "tools", "images", "videos", "audios", "chosen", "rejected",
+    "kto_tag", "completion", "text", "label",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a format finds its parts: logical name -> column or key, as in dataset_info.json.
