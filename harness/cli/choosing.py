@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -168,7 +167,9 @@ def _line(row: CombinationView) -> str:
 
 
 def _wrapped(text: str, mark: str = "") -> list[str]:
-    return textwrap.wrap(text, 80, initial_indent=mark, subsequent_indent=" " * len(mark), break_on_hyphens=False) or [mark]
+    from harness.cli.layout import wrap
+
+    return wrap(f"{mark}{text}", 80, indent=" " * len(mark)) or [mark]
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from support.scripted_server import Body, Fault, ScriptedServer
 from support.suites import write_rows, write_suite
 
 from harness.cli import call as harness
+from harness.cli.layout import columns_of
 from harness.store import Store
 
 N = 50
@@ -224,6 +225,20 @@ def test_a_judge_nobody_held_against_people_is_named_and_shows_no_safety(
     if state:
         (row,) = [row for row in found["combinations"] if row["name"] == "base+nice"]
         assert [p["state"] for p in row["protected"] if p["capability"] == "tone"] == [state]
+
+
+def test_wide_names_fit_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = {"candidates": ["base"], "prompts": {"iso" + "x" * 40: {"system": "ISO please"}}, "goal": 0.8}
+    with serving() as server:
+        place = Place(tmp_path, server.url, matrix=few)
+        suite = json.loads(place.suite.read_text())
+        suite["capabilities"]["日期" * 12] = suite["capabilities"].pop("date")
+        suite["capabilities"]["保护" * 12] = suite["capabilities"].pop("sum")
+        place.suite.write_text(json.dumps(suite, ensure_ascii=False))
+        assert place() == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert max(columns_of(line) for line in lines if not line.startswith("report: ")) <= 80
+    assert any("日期" in line for line in lines)
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
