@@ -34,13 +34,17 @@ Thing = tuple[str, ...]  # what is labelled: see thing()
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One case of a plan. weight, draw: see harness.statistics.selection. tier: why it stands where it stands."""
+    """One case of a plan. weight, draw: see harness.statistics.selection. tier: why it stands where it stands.
+
+    answers: ids of the stored answers that are to be labelled; a case is looked at when all of them are.
+    """
 
     capability: str
     case_id: str
     tier: str
     weight: float
     draw: float
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +166,16 @@ def _turned(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
 def looked_at(plan: LabelPlan, labels: Iterable[Label]) -> dict[tuple[str, str], float]:
     """(capability, case id) -> the chance to be weighted with, for the cases that make a sample.
 
-    These are the first cases of the plan up to the first that nobody has labelled in the plan's kind ("cannot tell" counts as
-    looked at). Cases labelled beyond that gap were chosen by somebody, not drawn: they may be read, not weighted.
+    These are the first cases of the plan up to the first that has an answer which nobody has labelled in the plan's kind ("cannot
+    tell" counts as looked at, and so does what was said of the same answer in another review). Cases labelled beyond that gap
+    were chosen by somebody, not drawn: they may be read, not weighted.
     """
-    seen = {(label.capability, label.case_id) for label in current(labels) if label.kind == plan.kind}
-    n = next((i for i, p in enumerate(plan.picks) if (p.capability, p.case_id) not in seen), len(plan.picks))
+    seen: dict[tuple[str, str], set[str]] = {}
+    for label in current(labels):
+        if label.kind == plan.kind and (plan.kind != "pair" or label.run_id == plan.run_id):
+            seen.setdefault((label.capability, label.case_id), set()).update(label.responses)
+    key = [(p.capability, p.case_id) for p in plan.picks]
+    n = next((i for i, p in enumerate(plan.picks) if key[i] not in seen or not seen[key[i]].issuperset(p.answers)), len(key))
     return plan.probabilities(n)
 
 

@@ -105,6 +105,19 @@ def test_the_sample_ends_at_the_first_case_nobody_looked_at() -> None:
     assert looked_at(plan_of(5), [make_label(kind="mark", case_id=f"{0:016x}")]) == {}
 
 
+def test_a_case_is_looked_at_when_all_of_its_answers_are() -> None:
+    picks = tuple(dataclasses.replace(pick, answers=(f"c{i}", f"b{i}")) for i, pick in enumerate(plan_of(3).picks))
+    plan = dataclasses.replace(plan_of(3), picks=picks)
+    baseline = [make_label(case_id=pick.case_id, responses=(pick.answers[1],), run_id="earlier") for pick in picks]
+    assert looked_at(plan, baseline) == {}  # what was said of the baseline in another review is half of it
+    first = make_label(case_id=picks[0].case_id, responses=("c0",), passed=None)  # "cannot tell"
+    assert list(looked_at(plan, [*baseline, first])) == [("math", picks[0].case_id)]
+    pair = dataclasses.replace(plan, kind="pair")
+    chosen = make_label("pair", case_id=picks[0].case_id, responses=("b0", "c0"))
+    assert len(looked_at(pair, [chosen])) == 1
+    assert looked_at(pair, [dataclasses.replace(chosen, run_id="earlier")]) == {}
+
+
 def test_a_plan_that_was_cut_off_keeps_its_chances() -> None:
     whole = plan_of(6)
     short = dataclasses.replace(whole, picks=whole.picks[:3], rest_rank=0.4)

@@ -55,6 +55,7 @@ def test_the_wheel_carries_what_a_run_needs(unpacked: Path) -> None:
         "judges": "attacks.yaml",
         "judges/prompts": "*/*.j2",
         "judges/rubrics": "*.yaml",
+        "reports/review/templates": "app.[cj]s*",
         "reports/sections": "*.j2",
         "training/recipes": "*.yaml",
         "suites/gsm8k": "LICENSE",

@@ -33,6 +33,8 @@ _SHAPE = """{"id":"VARCHAR","run_id":"VARCHAR","baseline_run_id":"VARCHAR","capa
 "comment":"VARCHAR","blind":"BOOLEAN","seconds":"DOUBLE","plan":"VARCHAR","probability":"DOUBLE","supersedes":"VARCHAR",
 "withdrawn":"BOOLEAN","adjudicates":"BOOLEAN"}"""
 _COLUMNS = tuple(json.loads(_SHAPE))
+_PICK = """{"position":"BIGINT","capability":"VARCHAR","case_id":"VARCHAR","tier":"VARCHAR","weight":"DOUBLE","draw":"DOUBLE",
+"answers":["VARCHAR"]}"""
 _PLAN = "id, run_id, baseline_run_id, kind, split, seed, batch, population, created_at, rest_rank"
 
 
@@ -221,19 +223,11 @@ def _insert_plan(connection: Connection, plan: LabelPlan) -> None:
     head = dataclasses.asdict(dataclasses.replace(plan, picks=()))
     values = [head[name] for name in _PLAN.split(", ")]
     connection.execute(f"INSERT INTO label_plans ({_PLAN}) VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608
-    picks = plan.picks
+    picks = [dataclasses.asdict(pick) | {"position": position} for position, pick in enumerate(plan.picks)]
     connection.execute(
-        """INSERT INTO label_picks SELECT $1, unnest($2::BIGINT[]), unnest($3::VARCHAR[]), unnest($4::VARCHAR[]),
-           unnest($5::VARCHAR[]), unnest($6::DOUBLE[]), unnest($7::DOUBLE[])""",
-        [
-            plan.id,
-            list(range(len(picks))),
-            [p.capability for p in picks],
-            [p.case_id for p in picks],
-            [p.tier for p in picks],
-            [p.weight for p in picks],
-            [p.draw for p in picks],
-        ],
+        f"""INSERT INTO label_picks BY NAME SELECT $1 AS plan_id, unnest(json_transform(line::JSON, '{_PICK}'))
+            FROM (SELECT unnest($2::VARCHAR[]) AS line)""",  # noqa: S608 - our own constants
+        [plan.id, [to_json(pick) for pick in picks]],
     )
 
 
@@ -242,8 +236,9 @@ def _plans(connection: Connection, where: str, value: str) -> list[LabelPlan]:
     found = []
     for row in heads.fetchall():
         picks = connection.execute(
-            "SELECT capability, case_id, tier, weight, draw FROM label_picks WHERE plan_id = ? ORDER BY position", [row[0]]
+            "SELECT capability, case_id, tier, weight, draw, answers FROM label_picks WHERE plan_id = ? ORDER BY position",
+            [row[0]],
         ).fetchall()
         head = dict(zip(_PLAN.split(", "), row, strict=True))
-        found.append(LabelPlan(**head, picks=tuple(Pick(*pick) for pick in picks)))
+        found.append(LabelPlan(**head, picks=tuple(Pick(c, k, t, w, d, tuple(ids or ())) for c, k, t, w, d, ids in picks)))
     return found

@@ -81,6 +81,15 @@ def eligible(kind: str, subject: Subject) -> bool:
     return kind == "rate" or len(subject.distinct) > 1
 
 
+def wanted(kind: str, subject: Subject) -> tuple[str, ...]:
+    """Ids of the answers that a label of this kind is about, or (rate) that the labels on this case are about."""
+    if kind == "rank":
+        return tuple(answer.response_id for answer, _ in subject.distinct)
+    ours, theirs = subject.candidate, subject.baseline
+    both = theirs is not None and theirs.words != ours.words
+    return (ours.response_id, theirs.response_id) if theirs is not None and both else (ours.response_id,)
+
+
 def tier(key: Key, subject: Subject, comparisons: Mapping[str, CapabilityComparison], roles: Mapping[str, str]) -> str:
     ours, theirs = subject.candidate, subject.baseline
     compared = comparisons.get(key[0])
@@ -151,7 +160,7 @@ def make_plan(
         batch=batch,
         population=len(keys),
         created_at=time.time(),
-        picks=tuple(Pick(keys[i][0], keys[i][1], tiers[i], float(weights[i]), float(draws[i])) for i in kept),
+        picks=tuple(Pick(*keys[i], tiers[i], float(weights[i]), float(draws[i]), wanted(kind, cases[keys[i]])) for i in kept),
         rest_rank=float(draws[left[0]] / weights[left[0]]) if left else None,
     )
 

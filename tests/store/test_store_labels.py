@@ -142,7 +142,7 @@ def test_a_journal_of_a_newer_version_is_left_alone(store: Store) -> None:
 
 
 def plan(**changes: object) -> LabelPlan:
-    picks = (Pick("math", "c1", "flip", 2.0, 0.25), Pick("math", "c2", "rest", 0.5, 0.75))
+    picks = (Pick("math", "c1", "flip", 2.0, 0.25, ("r1", "r2")), Pick("math", "c2", "rest", 0.5, 0.75))
     values: dict[str, object] = {"picks": picks, "rest_rank": 2.5} | changes
     return LabelPlan("p", "run1", None, "rate", "gate", 7, 20, 3, 5.0, **values)  # type: ignore[arg-type]
 

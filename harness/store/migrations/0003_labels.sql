@@ -13,7 +13,9 @@ CREATE TABLE label_plans (
     created_at DOUBLE, rest_rank DOUBLE
 );
 
--- The first cases of each plan, in order; weight and draw give every case its chance (harness.statistics.selection).
+-- The first cases of each plan, in order; weight and draw give every case its chance (harness.statistics.selection). answers: ids
+-- of the responses that are to be labelled.
 CREATE TABLE label_picks (
-    plan_id VARCHAR, position BIGINT, capability VARCHAR, case_id VARCHAR, tier VARCHAR, weight DOUBLE, draw DOUBLE
+    plan_id VARCHAR, position BIGINT, capability VARCHAR, case_id VARCHAR, tier VARCHAR, weight DOUBLE, draw DOUBLE,
+    answers VARCHAR[]
 );
