@@ -160,7 +160,11 @@ def make_plan(
         batch=batch,
         population=len(keys),
         created_at=time.time(),
-        picks=tuple(Pick(*keys[i], tiers[i], float(weights[i]), float(draws[i]), wanted(kind, cases[keys[i]])) for i in kept),
+        picks=tuple(
+            Pick(capability, case_id, tiers[i], float(weights[i]), float(draws[i]), wanted(kind, cases[capability, case_id]))
+            for i in kept
+            for capability, case_id in [keys[i]]
+        ),
         rest_rank=float(draws[left[0]] / weights[left[0]]) if left else None,
     )
 
