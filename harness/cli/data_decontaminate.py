@@ -155,15 +155,15 @@ class _Look:
         self.found = worst_first(overlap for row in self.examples() for overlap in overlaps(row, index, self.methods))
 
     def rephrased(self, endpoint: str | None, model: str | None, embedding: str | None, top: int, cosine: float) -> None:
+        from harness.cli.data_dedup import told_embedder
         from harness.quality.decontaminate import counted, neighbours
-        from harness.quality.embedding import local_embedder
 
         if endpoint is None or model is None:
             raise UsageError(
                 "rephrase asks a model", todo="give --endpoint URL and --model NAME, or leave rephrase out of --methods"
             )
         inputs = [target for target in self.targets if target.part == "input"]
-        pairs = neighbours(self.examples(), inputs, local_embedder(embedding), top=top, floor=cosine)
+        pairs = neighbours(self.examples(), inputs, told_embedder(embedding), top=top, floor=cosine)
         judged = _asked(pairs, endpoint, model)
         self.answers = counted(judged)
         self.found += [one.overlap() for one in judged if one.rephrased]

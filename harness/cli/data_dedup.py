@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,15 @@ import click
 from harness.cli.data_options import open_source, source_options
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from harness.quality.dedup import Method
+    from harness.quality.embedding import Embed
     from harness.quality.examples import Dropped, Example
     from harness.quality.files import DroppedFile, Source
 
 _SHOWN = 10
+_TOLD_EVERY_S = 10.0
 
 
 @click.command("dedup")
@@ -63,7 +68,7 @@ def command(
     from harness.quality.dedup import method
     from harness.quality.files import DroppedFile
 
-    chosen = method(how, threshold, lambda: _embedder(model))
+    chosen = method(how, threshold, lambda: told_embedder(model))
     source = open_source(file, form, columns, name, split)
     aside = dropped or (out.with_name(out.name + ".dropped.jsonl") if out else None)
     with DroppedFile(aside) as left:
@@ -76,10 +81,24 @@ def command(
         click.echo(line)
 
 
-def _embedder(model: str | None) -> Any:
+def told_embedder(model: str | None) -> Embed:
+    """The embedder, telling on stderr every ten seconds how far it is: it is by far the slowest part of whatever uses it."""
     from harness.quality.embedding import local_embedder
 
-    return local_embedder(model)
+    click.echo("loading the embedding model", err=True)
+    embed, began, done = local_embedder(model), time.monotonic(), 0
+    following = began + _TOLD_EVERY_S
+
+    def told(texts: Sequence[str]) -> np.ndarray:
+        nonlocal done, following
+        vectors = embed(texts)
+        done += len(texts)
+        if (now := time.monotonic()) >= following:
+            following = now + _TOLD_EVERY_S
+            click.echo(f"embedded {done:,} texts, {done / (now - began):.0f} a second", err=True)
+        return vectors
+
+    return told
 
 
 class _Found:

@@ -6,7 +6,9 @@ few hundred tokens only (256 for the default one, which knows English best), and
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,7 +35,8 @@ def local_embedder(model: str | Path | None = None, *, batch: int = 64) -> Embed
     folder = _folder(model)
     from sentence_transformers import SentenceTransformer
 
-    loaded = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
+    with contextlib.redirect_stderr(io.StringIO()):  # a bar that runs while the weights are read
+        loaded = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         clean = [printable(text) for text in texts]
