@@ -299,7 +299,9 @@ def dry_run(recipe: Recipe, tokenizer: Any, *, completion: bool = False) -> DryR
 
         return DryRun("dpo", dpo_settings(recipe), tokenizer)
     if recipe.stage == "rm":
-        return DryRun("rm", {"max_length": recipe.cutoff_len}, tokenizer)
+        from training.rm import rm_settings
+
+        return DryRun("rm", rm_settings(recipe), tokenizer)
     from training.sft import sft_settings
 
     return DryRun(recipe.stage, sft_settings(recipe, completion=completion), tokenizer)
@@ -313,7 +315,7 @@ def load_pass(recipe: Recipe) -> TrainerPass:
         raise TrainingError("the trainer dry run needs transformers", todo="pip install 'seesaw-harness[train]'")
     from transformers.utils import logging
 
-    from training.run import load_tokenizer
+    from training.models import load_tokenizer
 
     logging.set_verbosity_error()  # long rows are what is looked for: no warning about each
-    return TrainerPass(recipe, load_tokenizer(recipe.model_name_or_path))
+    return TrainerPass(recipe, load_tokenizer(recipe.model_name_or_path, recipe.chat_template))

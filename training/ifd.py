@@ -94,17 +94,13 @@ def load_pass(model: str) -> DifficultyPass:
 
     if importlib.util.find_spec("transformers") is None:
         raise TrainingError("IFD needs torch and transformers", todo="pip install 'seesaw-harness[train]'")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
     from transformers.utils import logging
+
+    from training.models import load_base
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise TrainingError(f"cannot load the model ({why})", where=model, todo="Give a folder with a model") from None
+    loaded = load_base(model)
     limit = getattr(loaded.config, "max_position_embeddings", None) or 1024
-    return DifficultyPass(loaded.eval(), tokenizer, min(limit, 1024))
+    return DifficultyPass(loaded.eval(), AutoTokenizer.from_pretrained(model), min(limit, 1024))

@@ -54,7 +54,7 @@ PLAIN_PAIRS = [
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    from training.run import load_tokenizer
+    from training.models import load_tokenizer
 
     return load_tokenizer(str(BASE))
 
