@@ -219,22 +219,44 @@ def _case_means(capability: str, rows: Sequence[ScoreRow], split: Split) -> dict
 
 
 def _targets(trials: Sequence[Trial], matrix: Matrix, tables: Mapping[str, _Table], gate: Gate) -> list[tuple[TargetScore, ...]]:
-    """Alpha is split over targets and, within each, over all combinations (means) or over all changed ones (gains)."""
-    plain = {trial.combination.candidate: k for k, trial in enumerate(trials) if trial.combination.is_plain}
-    changed = sum(not trial.combination.is_plain for trial in trials)
+    """Alpha is split over targets and, within each, over all ways of asking it (means) or over all changed ones (gains).
+
+    Combinations that ask a target the very same of the same candidate are one way, and share its bounds.
+    """
     columns: list[list[TargetScore]] = [[] for _ in trials]
     for name, table in tables.items():
         labels = table.clusters if any(table.clusters) else None
         share = gate.alpha / len(tables)
-        intervals = mean_intervals(table.scores, share, clusters=labels, min_clusters=gate.min_clusters)
-        places = standings(table.scores, share, clusters=labels, min_clusters=gate.min_clusters)
-        for k, trial in enumerate(trials):
-            own = plain.get(trial.combination.candidate)
-            gain = None
-            if own is not None and own != k:
-                gain = _gain(table.scores[k], table.scores[own], labels, share / changed, gate.min_clusters)
-            columns[k].append(TargetScore(name, matrix.goals[name], intervals[k], places[k], gain))
+        ways = _ways(trials, matrix, name)
+        first = list(dict.fromkeys(ways))
+        asked = table.scores[first]
+        intervals = mean_intervals(asked, share, clusters=labels, min_clusters=gate.min_clusters)
+        places = standings(asked, share, clusters=labels, min_clusters=gate.min_clusters)
+        plain = {trial.combination.candidate: ways[k] for k, trial in enumerate(trials) if trial.combination.is_plain}
+        own = {k: plain[trials[k].combination.candidate] for k in first}
+        changed = sum(k != own[k] for k in first)
+        gains = {
+            k: _gain(table.scores[k], table.scores[own[k]], labels, share / changed, gate.min_clusters)
+            for k in first
+            if k != own[k]
+        }
+        for k, way in enumerate(ways):
+            at = first.index(way)
+            place = _placed(places[at], first)
+            columns[k].append(TargetScore(name, matrix.goals[name], intervals[at], place, gains.get(way)))
     return [tuple(column) for column in columns]
+
+
+def _ways(trials: Sequence[Trial], matrix: Matrix, target: str) -> list[int]:
+    """For each trial, the first trial that asks the target as it does."""
+    known: dict[tuple[str, str], int] = {}
+    keys = [(t.combination.candidate, matrix.prompts[t.combination.name, target].digest) for t in trials]
+    return [known.setdefault(key, k) for k, key in enumerate(keys)]
+
+
+def _placed(standing: Standing, first: Sequence[int]) -> Standing:
+    """beaten_by as a position among the trials, instead of among those that ask differently."""
+    return standing if standing.beaten_by is None else replace(standing, beaten_by=first[standing.beaten_by])
 
 
 def _gain(ours: np.ndarray, plain: np.ndarray, labels: Sequence[str | None] | None, level: float, min_clusters: int) -> Gain:

@@ -50,9 +50,9 @@ def trial(name: str, scores: Scores, *, tokens: float | None = 10.0, tuned: bool
 
 def judged(trials: Sequence[Trial], goals: Mapping[str, float] = {"target": 0.8}, **changes: Any) -> Choice:
     names = [t.combination.name for t in trials]
-    prompts = {(name, c): Prompt(system=name) for name in names for c in RULES}
-    matrix = Matrix(tuple(t.combination for t in trials), goals, prompts)
     settings: dict[str, Any] = {"rules": RULES, "gate": Gate(), "reference": None} | changes
+    prompts = {(name, c): Prompt(system=name) for name in names for c in settings["rules"]}
+    matrix = Matrix(tuple(t.combination for t in trials), goals, prompts)
     return choose(trials, matrix, settings["rules"], settings["gate"], settings["reference"], Split.DEV)
 
 
@@ -151,11 +151,20 @@ def test_what_is_not_shown_to_be_kept_is_told() -> None:
 def test_what_is_asked_the_same_is_kept_and_costs_no_alpha() -> None:
     few = passing(0.9, 5)
     trials = [trial("base", {"target": passing(0.3), "safe": few}), trial("base+new", {"target": GOOD, "safe": few})]
-    prompts = {("base", "safe"): Prompt(), ("base+new", "safe"): Prompt()}
+    trials.append(trial("base+none", {"target": passing(0.3), "safe": passing(0.2, 5)}))
+    prompts = {(t.combination.name, c): Prompt() for t in trials for c in RULES}
+    prompts |= {("base+new", "target"): Prompt(system="new"), ("base+none", "safe"): Prompt(system="none")}
     matrix = Matrix(tuple(t.combination for t in trials), {"target": 0.8}, prompts)
     found = choose(trials, matrix, RULES, Gate(), None, Split.DEV)
     assert found.row("base+new").protected[0].state is Kept.KEPT
     assert found.row("base+new").protected[0].paired is None
+    kept = found.row("base+none").protected[0].paired
+    assert kept is not None
+    assert kept.alpha == ALPHA  # the only comparison that is made
+    assert [row.targets[0].interval.level for row in found.rows] == [ALPHA / 2] * 3
+    assert found.row("base+none").targets[0].gain is None
+    assert found.row("base+none").targets[0].standing == found.row("base").targets[0].standing
+    assert found.row("base+none").targets[0].standing.beaten_by == 1
 
 
 # -- who is meant ----------------------------------------------------------------------------------------------------------------
