@@ -32,6 +32,7 @@ COMMANDS = {
     "size": "Size a model: parameters, memory term by term, storage, what it fits on.",
     "data": "Check, convert, thin out and look at training data.",
     "judge": "Hold judges against people: kappa, biases, cost.",
+    "curate": "Turn failures of a run into training pairs and rows, guarded.",
     "train": "Train from a recipe: SFT, DPO or a reward model, LoRA or full.",
     "trainings": "List trainings; lead from weights back to the cases that caused them.",
     "merge": "Merge an adapter into its base: one model in safetensors.",
