@@ -251,6 +251,7 @@ def test_a_disagreement_is_adjudicated_by_keyboard_alone(browser: Any, served: S
     about = {"run_id": "cand1", "capability": key[0], "case_id": key[1], "responses": task.responses, "sides": task.sides}
     with LabelStore(served.store).writer() as writer:
         writer.add_many([make_label(**about), make_label(rater="Bob", passed=False, **about)])
+    served.review._look_again = 0.0  # a few seconds later
     page, told = enter(browser, served)
     page.goto(f"{served.address}/adjudicate")
     with page.expect_navigation():
@@ -307,10 +308,13 @@ def test_a_page_of_another_site_can_neither_write_nor_read(browser: Any, served:
         f"""<form method=post action="{served.address}{path}"><input name=passed value=pass></form>
         <script>window.read = "";
         fetch("{served.address}/rate", {{credentials: "include"}}).then(r => r.text()).then(t => window.read = t).catch(e => 0);
-        document.forms[0].submit()</script>"""
+        </script>"""
     )
     page.goto(evil.as_uri())
-    page.wait_for_url(f"{served.address}{path}")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.read") == ""
+    with page.expect_navigation():
+        page.evaluate("document.forms[0].submit()")
     assert "Open the address" in page.inner_text("body") or "other sites" in page.inner_text("body")
     assert served.labels() == []
     page.context.close()
