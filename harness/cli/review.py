@@ -118,6 +118,7 @@ def _review(
     chat_url: str | None,
 ) -> None:
     from harness.errors import UsageError
+    from reports.text import label
 
     try:
         import uvicorn
@@ -135,6 +136,8 @@ def _review(
     if chat:
         chat.check()
     listening = _listen(host, port)
+    against = f" against {label(baseline.candidate.name, 40)}" if baseline else ""
+    click.echo(f"review of {label(run.candidate.name, 40)}{against}")  # reading a large run takes a while
     review = Review.begin(store, run, baseline, settings, comparisons)
     try:
         port = listening.getsockname()[1]
@@ -149,7 +152,7 @@ def _review(
     finally:
         review.close()
         listening.close()
-    said = sum(label.rater == rater for label in review.current())
+    said = sum(one.rater == rater for one in review.current())
     click.echo(f"\nstopped; {said} labels by {rater} count, all stored")
 
 
@@ -174,10 +177,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _greet(review: Review, address: str) -> None:
-    from reports.text import label
-
-    against = f" against {label(review.baseline.candidate.name, 40)}" if review.baseline else ""
-    click.echo(f"review of {label(review.run.candidate.name, 40)}{against}")
     for kind, words in (("rate", "to rate"), ("pair", "to compare"), ("rank", "to rank")):
         plan = review.plans[kind]
         if plan.picks:

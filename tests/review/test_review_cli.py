@@ -198,6 +198,7 @@ def test_rows_of_another_tool_need_little(folder: Path, tmp_path: Path) -> None:
         ("{", ":2: is not JSON"),
         ("[1]", ":2: "),
         (json.dumps(as_row(make_label(case_id="nobody's")) | {"run_id": "cand1"}), ":2: run cand1 has no case"),
+        (json.dumps(as_row(make_label(case_id="nobody's")) | {"run_id": "other"}), ":2: run cand1 has no case"),
         (json.dumps(as_row(make_label(split=Split.DEV)) | {"run_id": "cand1"}), ":2: says split dev, the run says gate"),
         (json.dumps(as_row(make_label()) | {"rating": 9}), ":2: rating 9"),
         (json.dumps(as_row(make_label()) | {"x": 9}), ":2: unknown field 'x'"),
