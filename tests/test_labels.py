@@ -206,3 +206,21 @@ def test_a_row_of_another_tool_gets_what_it_leaves_out_and_always_the_same_id() 
     one, later = (from_row(row, where="x", defaults=defaults | {"created_at": t}) for t in (5.0, 6.0))
     assert one.id == later.id
     assert one.id != from_row(row | {"passed": False}, where="x", defaults=defaults).id
+
+
+@given(st.lists(st.sampled_from(["pass", "fail", "undo"]), max_size=12))
+def test_saying_and_undoing_is_a_stack_whose_history_stays(moves: list[str]) -> None:
+    history: list[Label] = []
+    stack: list[bool] = []
+    for move in moves:
+        counting = current(history)
+        if move == "undo":
+            if counting:
+                history.append(make_label(supersedes=counting[-1].id, withdrawn=True, passed=None))
+                stack.pop()
+        else:
+            earlier = counting[-1].id if counting else None
+            history.append(make_label(passed=move == "pass", supersedes=earlier))
+            stack.append(move == "pass")
+        assert [label.passed for label in current(history)] == stack[-1:]
+    assert len(history) == sum(move != "undo" for move in moves) + sum(label.withdrawn for label in history)

@@ -181,7 +181,7 @@ def _greet(review: Review, address: str) -> None:
         plan = review.plans[kind]
         if plan.picks:
             click.echo(f"  {min(plan.batch, len(plan.picks)):>6,} of {plan.population:,} cases {words}")
-    click.echo("open this address in a browser on this machine (its token lets in, so keep it to yourself):")
+    click.echo("open this address in a browser on this machine; it lets in, so keep it private:")
     click.echo(f"  {address}")
     click.echo("stop with Ctrl-C; every label is stored at once")
 
