@@ -653,15 +653,17 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one person said of one case of a run. Never changed: an edit is another label, so the history stays; see harness.labels.
+    """What one person said of one case of a run. Never changed: an edit is another label, so the history stays; see
+    harness.labels.
 
-    kind: rate (one answer: passed, rating 1-5), pair (candidate or baseline), rank (several answers) or mark. A rate, pair or rank
-    label without a value says that the person could not tell. responses: ids of the stored answers in the order they were shown;
-    sides: which runs gave each of them (ids, several joined by a comma where they gave the same words).
+    kind: rate (one answer: passed, rating 1-5), pair (candidate or baseline), rank (several answers) or mark. A rate, pair or
+    rank label without a value says that the person could not tell. responses: ids of the stored answers in the order they
+    were shown; sides: which runs gave each of them (ids, several joined by a comma where they gave the same words).
     preference: candidate | baseline | tie. ranking: response ids, best first; those in one group tie. marks: check-wrong,
-    judge-wrong, accept-change. blind: neither scores nor who answered had been shown. seconds: spent on it. probability: with which
-    the case was drawn (harness.statistics.selection), None: it was not drawn. supersedes: the label it takes the place of, or takes
-    back when withdrawn. adjudicates: decides between people who disagree. Labels on gate cases calibrate, they never train.
+    judge-wrong, accept-change. blind: neither scores nor who answered had been shown. seconds: spent on it. probability: with
+    which the case was drawn (harness.statistics.selection), None: it was not drawn. supersedes: the label it takes the place
+    of, or takes back when withdrawn. adjudicates: decides between people who disagree. Labels on gate cases calibrate, they
+    never train.
     """
 
     id: str
