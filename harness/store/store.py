@@ -3,6 +3,7 @@
     store.duckdb     the tables
     lock             held while store.duckdb is open
     journal/         what is not in the tables yet, per run
+    labels/          the same of what people say, per session (harness.store.labels)
     logs/            for whoever serves models
 
 Why so: DuckDB lets one process write a file, and meanwhile no other can even read it. So nobody keeps it open. A run appends to a
