@@ -205,7 +205,12 @@ def arguments(
         found += ["--dtype", options.dtype]
     if max_rank:
         slots = len(adapters) + options.spare_adapters
-        found += ["--enable-lora", "--max-lora-rank", str(allowed_rank(max_rank)), "--max-loras", str(min(slots, 8))]
+        active = min(slots, 8)
+        if is_cpu(options):
+            # vLLM's CPU kernels take the last slot's weights for tokens without an adapter (an index of -1). So there is one slot
+            # more than adapters: it stays empty, and the base answers as itself whatever is asked beside it or was before.
+            slots = active = slots + 1
+        found += ["--enable-lora", "--max-lora-rank", str(allowed_rank(max_rank)), "--max-loras", str(active)]
         found += ["--max-cpu-loras", str(slots)]
     if adapters:
         modules = ({"name": name, "path": str(path.resolve())} for name, path in adapters.items())

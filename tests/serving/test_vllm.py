@@ -309,8 +309,14 @@ def test_arguments_follow_the_options(tmp_path: Path) -> None:
         "b", {"a": tmp_path}, ["one"], 17, 1, ServeOptions(device="cpu", max_model_len=7, dtype="float32", args=("--seed", "3"))
     )
     assert full[-2:] == ["--seed", "3"]
-    for flag, value in {"--max-model-len": "7", "--dtype": "float32", "--max-lora-rank": "32", "--max-loras": "1"}.items():
+    for flag, value in {"--max-model-len": "7", "--dtype": "float32", "--max-lora-rank": "32"}.items():
         assert full[full.index(flag) + 1] == value
+    ten = {f"a{i}": tmp_path for i in range(10)}
+    for device, adapters, active, known in (("cuda", 1, 1, 1), ("cuda", 10, 8, 10), ("cpu", 1, 2, 2), ("cpu", 10, 11, 11)):
+        given = dict(list(ten.items())[:adapters])
+        found = arguments("b", given, ["one"], 16, 1, ServeOptions(device=device))
+        assert found[found.index("--max-loras") + 1] == str(active), "on the CPU one slot stays empty, for the base"
+        assert found[found.index("--max-cpu-loras") + 1] == str(known)
     assert [allowed_rank(rank) for rank in (1, 2, 8, 9, 512)] == [1, 8, 8, 16, 512]
     with pytest.raises(UsageError, match="rank 513"):
         allowed_rank(513)

@@ -95,11 +95,16 @@ def test_serves_base_and_adapters_and_dies_in_plain_words(tmp_path: Path) -> Non
                 assert (response.error, response.finish_reason, response.completion_tokens) == (None, "length", 8)
                 assert (response.prompt_tokens or 0) > 5
             assert [r.text for r in of_plain] != [r.text for r in of_tuned]
+            beside, _ = await asyncio.gather(answers(server, plain, 16), answers(server, tuned, 16))
+            as_ever = sum(a.text == b.text for a, b in zip(beside, of_plain, strict=True))
+            assert as_ever >= 12, "the base answers as itself, whatever is asked beside it"
+            assert as_ever > sum(a.text == b.text for a, b in zip(beside, of_tuned, strict=True))
             await server.load_adapter("later", tmp_path / "second", base)
             later = Candidate("later", "later", "2")
             assert [r.text for r in await answers(server, later, 16)] != [r.text for r in of_tuned]
             figures = await server.metrics()
-            assert (figures.requests, figures.generation_tokens) == (48, 384)
+            assert (figures.requests, figures.generation_tokens) == (80, 640)
+            assert 0.1 < (figures.memory_gb or 0) < 100
             assert 0 < (figures.latency_s or 0) < 60
             (engine,) = (pid for pid in descendants(server.pid) if "VLLM::Engine" in _status(pid))
             os.kill(engine, signal.SIGKILL)
