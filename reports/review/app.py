@@ -6,16 +6,13 @@ names things only by tokens and letters that are looked up; what stands behind a
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import resources
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -28,16 +25,15 @@ from harness.errors import HarnessError, StoreError
 from harness.labels import COMMENT_CHARS, MARKS, RATER_CHARS
 from reports.review import views
 from reports.review.chat import MOST_CHARS, Chat
+from reports.review.forms import FILE_TYPES, Form, comment_of, form_of, rater_of, seconds_of, static_files, templates
 from reports.review.guard import Guard
 from reports.review.queue import TIERS, Key
 from reports.review.session import KINDS, Review, Task
 from reports.text import label, visible
 
-Form = Mapping[str, str]
 Page = Callable[["Desk", Request, Form], Response]
 
 TITLES = {"rate": "Rate", "pair": "Compare", "rank": "Rank"}
-_FILES = {"app.css": "text/css", "app.js": "text/javascript"}
 
 
 def create(review: Review, *, port: int, rater: str, token: str | None = None, chat: Chat | None = None) -> tuple[Starlette, str]:
@@ -70,13 +66,10 @@ class Desk:
 
     def __init__(self, review: Review, port: int, rater: str, chat: Chat | None) -> None:
         self.review, self.chat, self._rater, self._seat = review, chat, rater, f"harness_rater_{port}"
-        self._templates = Environment(
-            loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
-        self.files = {"app.css": _read("reports.sections", "style.css") + _read(_OWN, "app.css"), "app.js": _read(_OWN, "app.js")}
+        self._templates, self.files = templates(), static_files()
 
     def rater(self, request: Request) -> str:
-        return _name(unquote(request.cookies.get(self._seat, ""))) or self._rater
+        return rater_of(unquote(request.cookies.get(self._seat, ""))) or self._rater
 
     def seat(self, answer: Response, rater: str) -> None:
         answer.set_cookie(self._seat, quote(rater, safe=""), httponly=True, samesite="strict", path="/")
@@ -110,14 +103,7 @@ def _page(desk: Desk, page: Page) -> Callable[[Request], Any]:
     """A page as an endpoint: the form is read here, the work is done in a thread (the store may make it wait)."""
 
     async def endpoint(request: Request) -> Response:
-        form: dict[str, str] = {}
-        if request.method == "POST":
-            body = (await request.body()).decode("utf-8", "replace")
-            try:
-                form = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=200))
-            except ValueError:
-                raise HTTPException(400, "This is no form of these pages.") from None
-        return await run_in_threadpool(_refreshed, desk, page, request, form)
+        return await run_in_threadpool(_refreshed, desk, page, request, await form_of(request))
 
     return endpoint
 
@@ -187,7 +173,7 @@ def label_task(desk: Desk, request: Request, form: Form, *, kind: str | None = N
         said = _said(desk, task, form)
         problem = said is None
         if said is not None:
-            desk.review.say(task, rater, adjudicates=adjudicates, seconds=_seconds(form), comment=_comment(form), **said)
+            desk.review.say(task, rater, adjudicates=adjudicates, seconds=seconds_of(form), comment=comment_of(form), **said)
             return RedirectResponse("/adjudicate" if adjudicates else f"/{task.kind}?saved=1", 303)
     shown = views.task(desk.review, task, rater, adjudicates=adjudicates)
     if shown is None:
@@ -205,7 +191,7 @@ def label_task(desk: Desk, request: Request, form: Form, *, kind: str | None = N
         saved=_saved(desk, request, rater),
         problem=problem,
         missing=_MISSING[task.kind],
-        comment=_comment(form) if problem else shown.earlier.comment if shown.earlier else "",
+        comment=comment_of(form) if problem else shown.earlier.comment if shown.earlier else "",
         others=_others(desk, task) if adjudicates else [],
     )
 
@@ -224,7 +210,7 @@ def open_case(desk: Desk, request: Request, form: Form) -> Response:
     """A case with everything: whose answers, what checks and judges said, who labelled it how. Marks are given here."""
     review, rater, key = desk.review, desk.rater(request), _key(desk, request)
     if request.method == "POST":
-        review.mark(key, rater, [mark for mark in MARKS if form.get(mark)], _comment(form))
+        review.mark(key, rater, [mark for mark in MARKS if form.get(mark)], comment_of(form))
         return RedirectResponse(request.url.path + "?saved=1", 303)
     review.open_case(key, rater)
     earlier = review.marked(key, rater)
@@ -279,7 +265,7 @@ def undo(desk: Desk, request: Request, form: Form) -> Response:
 
 
 def take_seat(desk: Desk, request: Request, form: Form) -> Response:
-    name = _name(form.get("name", ""))
+    name = rater_of(form.get("name", ""))
     if not name:
         raise HTTPException(422, f"A name has 1 to {RATER_CHARS} characters.")
     answer = RedirectResponse("/", 303)
@@ -291,7 +277,7 @@ def static(desk: Desk, request: Request, form: Form) -> Response:
     name = request.path_params["name"]
     if name not in desk.files:
         raise HTTPException(404, "There is no such page.")
-    return Response(desk.files[name], media_type=_FILES[name])
+    return Response(desk.files[name], media_type=FILE_TYPES[name])
 
 
 # -- what a request says ---------------------------------------------------------------------------------------------------------
@@ -350,36 +336,6 @@ def _ranking(task: Task, form: Form) -> dict[str, Any] | None:
     return {"ranking": tuple(tuple(groups[place]) for place in sorted(groups))}
 
 
-def _comment(form: Form) -> str:
-    comment = form.get("comment", "").replace("\r\n", "\n")
-    if len(comment) > COMMENT_CHARS:
-        raise HTTPException(
-            422, f"A comment has at most {COMMENT_CHARS:,} characters; nothing was saved. Go back and shorten it."
-        )
-    return comment
-
-
-def _seconds(form: Form) -> float | None:
-    """Seconds spent: what the page counted while it was seen, but no longer than since it was made; None if it says neither."""
-    made = time.time() - _number(form.get("opened", ""))
-    counted = _number(form.get("seconds", ""))
-    spent = min(made, counted) if math.isfinite(counted) else made
-    return spent if math.isfinite(spent) and spent >= 0 else None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _name(text: str) -> str:
-    """A rater's name on one line, "" for what is none."""
-    name = " ".join(visible(text).split())
-    return name if len(name) <= RATER_CHARS else ""
-
-
 def _saved(desk: Desk, request: Request, rater: str) -> Mapping[str, str] | None:
     last = desk.review.last(rater) if request.query_params.get("saved") else None
     if last is None:
@@ -394,17 +350,3 @@ def _others(desk: Desk, task: Task) -> list[tuple[str, str, str]]:
     settled = next((m for m in desk.review.settled() if m.thing == about), None)
     found = [x for x in settled.labels if not x.adjudicates] if settled else []
     return [(visible(x.rater), views.said(desk.review, x, task), visible(x.comment)) for x in found]
-
-
-# -- files -----------------------------------------------------------------------------------------------------------------------
-
-_OWN = "reports.review.templates"
-_SHARED = ("macros.html.j2",)  # of the report
-
-
-def _read(package: str, name: str) -> str:
-    return (resources.files(package) / name).read_text(encoding="utf-8")
-
-
-def _template(name: str) -> tuple[str, None, Callable[[], bool]]:
-    return _read("reports.sections" if name in _SHARED else _OWN, name), None, lambda: True
