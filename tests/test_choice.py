@@ -274,7 +274,7 @@ def drawn(rng: np.random.Generator, means: Sequence[float], n: int) -> list[list
     return [list(np.where(rng.random(n) < 0.5, hard, own[k]) < m) for k, m in enumerate(means)]  # type: ignore[arg-type]
 
 
-def rate(answer: Answer, means: Sequence[float], safe: Sequence[float], goal: float, n: int, runs: int = 150) -> float:
+def rate(answer: Answer, means: Sequence[float], safe: Sequence[float], goal: float, n: int, runs: int = 100) -> float:
     rng, said = np.random.default_rng([n, len(means), round(1000 * goal)]), 0
     names = ["base", *(f"base+p{k}" for k in range(1, len(means)))]
     for _ in range(runs):
@@ -287,7 +287,7 @@ def rate(answer: Answer, means: Sequence[float], safe: Sequence[float], goal: fl
     return said / runs
 
 
-LIMIT = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / 150)
+LIMIT = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / 100)
 
 
 @pytest.mark.parametrize(("means", "goal"), [([0.79] * 8, 0.8), ([0.95] * 8, 0.951), ([0.5, 0.79, 0.79, 0.1], 0.8)])
