@@ -24,7 +24,7 @@ def source_options(function: Command) -> Command:
             "--from", "form", metavar="FORMAT", help="trl, messages, alpaca, sharegpt, v1. Default: found from the rows."
         ),
         click.option("--columns", metavar="A=B,...", help="Names of columns, e.g. prompt=question,response=answer."),
-        click.option("--name", help="The data set meant, when FILE is a dataset_info.json."),
+        click.option("--name", help="The data set meant, when FILE is a dataset_info.json or v1 YAML."),
         click.option("--split", help="The split meant, when FILE is a folder of the datasets library."),
     ):
         function = option(function)

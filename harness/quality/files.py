@@ -22,7 +22,7 @@ from harness import plugs
 from harness.errors import DataError
 from harness.quality.examples import Dropped, Example
 from harness.quality.formats import Entry, Format, Layout, Unfit, detect, entry_for
-from harness.quality.formats.info import INFO, named
+from harness.quality.formats.info import INFO, describes, named
 from harness.quality.records import read_records
 from harness.quality.writers import Writer, open_writer
 from harness.rows import BadRow, Rows, file_trouble
@@ -83,7 +83,7 @@ def open_examples(
         layout = Layout({**base.columns, **(columns or {})}, base.tags, base.ranking)
         if not path.is_dir() and (trouble := file_trouble(path)):
             raise DataError(trouble, where=str(path), todo="Check the path")
-        return Source(path, chosen, layout, "as asked" if form else f"{INFO} says so", split)
+        return Source(path, chosen, layout, "as asked" if form else "its description says so", split)
     rows = [entry[1] for entry in islice(_readable(path, split), _LOOK) if not isinstance(entry, BadRow)]
     layout = Layout(dict(columns or {}))
     guess = detect([_default_names(row, layout) for row in rows], str(path))
@@ -91,13 +91,17 @@ def open_examples(
 
 
 def _meant(path: Path, name: str | None) -> tuple[Path, Entry | None]:
-    """The file that is meant, and what a dataset_info.json says of it."""
+    """The file that is meant, and what a description of data sets says of it."""
     folder = path if path.is_dir() else path.parent
-    if path.name == INFO or (path.is_dir() and name is not None and (path / INFO).is_file()):
-        entry = named(folder / INFO, name)
+    if describes(path) or (path.is_dir() and name is not None and (path / INFO).is_file()):
+        entry = named(folder / INFO if path.is_dir() else path, name)
         return folder / str(entry.file_name), entry
     if name is not None:
-        raise DataError("a --name needs a dataset_info.json", where=str(path), todo="Give that file, or leave --name out")
+        raise DataError(
+            "a --name needs a dataset_info.json or a YAML of data sets",
+            where=str(path),
+            todo="Give that file, or leave --name out",
+        )
     return path, None
 
 

@@ -74,7 +74,7 @@ def test_convert_makes_rows_of_another_kind(tmp_path: Path, capsys: pytest.Captu
         (["convert", "{rows}", "out.jsonl", "--columns", "promt=q"], "did you mean prompt"),
         (["convert", "{rows}", "out.jsonl", "--to", "alpaca", "--info", "x"], "dataset_info.json"),
         (["convert", "{rows}", "out.jsonl", "--to", "trl", "--info", "x"], "cannot describe trl"),
-        (["convert", "{rows}", "out.jsonl", "--name", "x"], "needs a dataset_info.json"),
+        (["convert", "{rows}", "out.jsonl", "--name", "x"], "needs a dataset_info.json or a YAML"),
         (["validate", "{rows}", "--allow", "some"], "neither a number"),
         (["validate", "{rows}", "--allow", "120%"], "not between"),
         (["validate", "{rows}", "--check", "rolls"], "did you mean roles"),

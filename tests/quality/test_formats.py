@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import plugs
-from harness.errors import DataError
+from harness.errors import DataError, SuiteError
 from harness.quality import Dropped, Example, Kind, Turn
 from harness.quality.files import example_of, open_examples, write_examples
 from harness.quality.formats import Layout, Unfit, detect, read_info
@@ -245,6 +245,35 @@ def test_a_dataset_info_says_what_a_file_is(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=what):
             open_examples(tmp_path / "dataset_info.json", name=name)
     assert read_info(tmp_path / "dataset_info.json")["chat"].layout.ranking
+
+
+def test_a_v1_yaml_names_files_and_converters(tmp_path: Path) -> None:
+    text = (
+        "mine:\n  path: a.json\n  source: local\n  converter: alpaca\n  size: 50\nraw:\n  path: v.jsonl\n  source: local\n"
+        "hub:\n  path: someone/something\n"
+    )
+    (tmp_path / "data.yaml").write_text(text)
+    (tmp_path / "a.json").write_text('[{"instruction": "q", "output": "a"}]')
+    row = {"messages": [{"role": "user", "content": [{"type": "text", "value": "q"}], "loss_weight": 0.0}]}
+    (tmp_path / "v.jsonl").write_text(json.dumps(row))
+    assert open_examples(tmp_path / "data.yaml", name="mine").format.name == "alpaca"
+    (example,) = open_examples(tmp_path / "data.yaml", name="raw")
+    assert isinstance(example, Example)
+    assert example.instruction == "q"
+    with pytest.raises(DataError, match="someone/something"):
+        open_examples(tmp_path / "data.yaml", name="hub")
+    (tmp_path / "data.yaml").write_text("mine:\n  path: a.json\n  converter: alpacca\n")
+    with pytest.raises(SuiteError, match=r"data\.yaml:1: mine: there is no converter 'alpacca'"):
+        open_examples(tmp_path / "data.yaml", name="mine")
+
+
+@pytest.mark.parametrize("place", ["../secret.json", "/etc/hostname"])
+def test_a_description_reaches_no_file_outside_of_its_folder(place: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.json").write_text("[]")
+    (tmp_path / "in" / "dataset_info.json").write_text(json.dumps({"x": {"file_name": place}}))
+    with pytest.raises(DataError, match="outside of the folder"):
+        open_examples(tmp_path / "in", name="x")
 
 
 @pytest.mark.parametrize("text", ["[]", '{"a": 3}', "{", '{"a": {"formatting": "weird"}}'])

@@ -1,4 +1,8 @@
-"""LLaMA-Factory's dataset_info.json: which file, which format, which columns and tags."""
+"""LLaMA-Factory's descriptions of data sets: dataset_info.json (which file, format, columns, tags) and the v1 engine's YAML.
+
+A v1 YAML maps names to {path, source, split, converter, size, weight}. Its ``size`` draws rows with replacement, so that some are
+there twice and others never: here every row is read, once.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError
+from harness.errors import DataError, Fault, SuiteError
 from harness.plugs import nearest
 from harness.quality.formats.base import Layout
+from harness.suite.document import read_document
 
 INFO = "dataset_info.json"
 _REMOTE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
+_CONVERTERS = {None: "v1", "alpaca": "alpaca", "sharegpt": "sharegpt", "pair": "trl"}
+YAML = (".yaml", ".yml")
 _FORMATS = {"alpaca": "alpaca", "sharegpt": "sharegpt", "openai": "messages"}
 
 
@@ -29,8 +36,15 @@ class Entry:
     split: str = "train"
 
 
+def describes(path: Path) -> bool:
+    """Whether the file describes data sets rather than being one."""
+    return path.name == INFO or path.suffix.lower() in YAML
+
+
 def read_info(path: Path) -> dict[str, Entry]:
-    """Every data set of a dataset_info.json; DataError for a file that is none."""
+    """Every data set of a dataset_info.json or of a v1 YAML; DataError (SuiteError for YAML) for a file that is neither."""
+    if path.suffix.lower() in YAML:
+        return _read_yaml(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -38,6 +52,25 @@ def read_info(path: Path) -> dict[str, Entry]:
     if not isinstance(data, dict) or not all(isinstance(value, dict) for value in data.values()):
         raise DataError("is no dataset_info.json: it maps names to descriptions", where=str(path))
     return {name: _entry(name, value, path) for name, value in data.items()}
+
+
+def _read_yaml(path: Path) -> dict[str, Entry]:
+    document = read_document(path)
+    data, faults = document.data, list(document.faults)
+    if not isinstance(data, dict) or not all(isinstance(value, dict) for value in data.values()):
+        faults.append(Fault(document.where(), "maps names to data sets: {path, source, converter, ...}"))
+    if faults:
+        raise SuiteError(faults)
+    found = {}
+    for name, value in data.items():
+        converter = value.get("converter")
+        if converter not in _CONVERTERS:
+            valid = ", ".join(key for key in _CONVERTERS if key)
+            raise SuiteError([Fault(document.where((name,)), f"{name}: there is no converter {converter!r}", f"use {valid}")])
+        place, local = str(value.get("path", "")), value.get("source", "hf_hub") == "local"
+        file_name, remote = (place, None) if local else (None, place or "nowhere")
+        found[name] = Entry(name, file_name, _CONVERTERS[converter], Layout(), remote, str(value.get("split", "train")))
+    return found
 
 
 def _entry(name: str, value: Mapping[str, Any], path: Path) -> Entry:
@@ -71,13 +104,15 @@ def named(path: Path, name: str | None) -> Entry:
     entry = entries[name]
     if entry.remote or not entry.file_name:
         raise DataError(f"data set {name!r} lies at {entry.remote or 'no named place'}, not in a file", where=str(path))
+    if not (path.parent / entry.file_name).resolve().is_relative_to(path.parent.resolve()):
+        raise DataError(f"data set {name!r} lies outside of the folder: {entry.file_name!r}", where=str(path))
     return entry
 
 
 def entry_for(path: Path) -> Entry | None:
     """What a dataset_info.json beside the file says of it, or None: no such file, not named there, or not readable."""
     beside = path.parent / INFO
-    if path.name == INFO or not beside.is_file():
+    if describes(path) or not beside.is_file():
         return None
     try:
         entries = read_info(beside)
