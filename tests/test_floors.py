@@ -56,6 +56,7 @@ FLOORS = {
     "harness.runner": 4,
     "harness.judged": 4,
     "harness.sequential_run": 4,
+    "harness.loop": 4,
     "harness.curation": 4,
     "reports": 4,
     "harness.cli": 5,
@@ -73,7 +74,7 @@ CONFINED = {
     "rich": ("harness.cli", "reports.terminal"),
     "click": ("harness.cli",),
     "starlette": ("reports.review",),
-    "uvicorn": ("harness.cli.review",),
+    "uvicorn": ("harness.cli.pages",),
     "openai": ("harness.client", "harness.checks.similar"),
 }
 

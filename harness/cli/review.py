@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import pages
 from harness.cli.options import open_store, store_option
 
 if TYPE_CHECKING:
     from harness.model import CapabilityComparison, Label, RunRecord
     from harness.store import Store
     from reports.review.session import Review, Settings
-
-_LONGEST = 60  # characters of a rater's name
 
 
 @click.command("review")
@@ -78,16 +75,7 @@ def command(
             return
         settings = Settings(Split(split), seed, batch, tuple(store.run(name).id for name in also))
         against, comparisons = _against(store, record, baseline)
-        _review(store, record, against, comparisons, settings, rater or _user(), host, port, chat_url)
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()[:_LONGEST] or "reviewer"
-    except (OSError, KeyError):  # no name for this user id, as in some containers
-        return "reviewer"
+        _review(store, record, against, comparisons, settings, rater or pages.user(), host, port, chat_url)
 
 
 def _against(store: Store, run: RunRecord, reference: str | None) -> tuple[RunRecord | None, tuple[CapabilityComparison, ...]]:
@@ -117,38 +105,28 @@ def _review(
     port: int,
     chat_url: str | None,
 ) -> None:
-    from harness.errors import UsageError
     from reports.text import label
 
     try:
-        import uvicorn
-
         from reports.review import app
         from reports.review.chat import Chat
         from reports.review.session import Review
     except ImportError as error:
-        what = f"the review needs {error.name or 'packages'} that are not installed"
-        raise UsageError(what, todo="pip install 'seesaw-harness[review]'") from None
-    if len(" ".join(rater.split())) not in range(1, _LONGEST + 1):
-        raise UsageError(f"a rater's name has 1 to {_LONGEST} characters", where="--rater")
+        raise pages.not_installed(error) from None
+    rater_name = pages.name_of(rater)
     speakers = [r.candidate for r in (run, baseline) if r]
     chat = Chat(chat_url, speakers, api_key=os.environ.get("OPENAI_API_KEY")) if chat_url else None
     if chat:
         chat.check()
-    listening = _listen(host, port)
+    listening = pages.listen(host, port)
     against = f" against {label(baseline.candidate.name, 40)}" if baseline else ""
     click.echo(f"review of {label(run.candidate.name, 40)}{against}")  # reading a large run takes a while
     review = Review.begin(store, run, baseline, settings, comparisons)
     try:
         port = listening.getsockname()[1]
-        application, token = app.create(review, port=port, rater=" ".join(rater.split()), chat=chat)
-        shown = f"[{host}]" if ":" in host else host
-        _greet(review, f"http://{shown}:{port}/?token={token}")
-        config = uvicorn.Config(
-            application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2, lifespan="off"
-        )
-        with contextlib.suppress(KeyboardInterrupt):  # how a review ends
-            uvicorn.Server(config).run(sockets=[listening])
+        application, token = app.create(review, port=port, rater=rater_name, chat=chat)
+        _greet(review, pages.address(host, port, token))
+        pages.serve(application, listening)
     finally:
         review.close()
         listening.close()
@@ -156,34 +134,12 @@ def _review(
     click.echo(f"\nstopped; {said} labels by {rater} count, all stored")
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    from harness.errors import UsageError
-
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen()  # so that the address answers as soon as it is printed
-    except OSError as error:
-        listening.close()
-        import errno
-
-        if error.errno == errno.EADDRINUSE:
-            todo = "End what listens there, or leave --port out: a free one is found"
-            raise UsageError(f"port {port} is taken", where=f"{host}:{port}", todo=todo) from None
-        what = f"cannot listen: {error.strerror or error}"
-        raise UsageError(what, where=f"{host}:{port}", todo="Give another --port or --host") from None
-    return listening
-
-
 def _greet(review: Review, address: str) -> None:
     for kind, words in (("rate", "to rate"), ("pair", "to compare"), ("rank", "to rank")):
         plan = review.plans[kind]
         if plan.picks:
             click.echo(f"  {min(plan.batch, len(plan.picks)):>6,} of {plan.population:,} cases {words}")
-    click.echo("open this address in a browser on this machine; it lets in, so keep it private:")
-    click.echo(f"  {address}")
-    click.echo("stop with Ctrl-C; every label is stored at once")
+    pages.tell(address)
 
 
 # -- files -----------------------------------------------------------------------------------------------------------------------
