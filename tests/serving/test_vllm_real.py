@@ -95,10 +95,10 @@ def test_serves_base_and_adapters_and_dies_in_plain_words(tmp_path: Path) -> Non
                 assert (response.error, response.finish_reason, response.completion_tokens) == (None, "length", 8)
                 assert (response.prompt_tokens or 0) > 5
             assert [r.text for r in of_plain] != [r.text for r in of_tuned]
-            beside, _ = await asyncio.gather(answers(server, plain, 16), answers(server, tuned, 16))
-            as_ever = sum(a.text == b.text for a, b in zip(beside, of_plain, strict=True))
-            assert as_ever >= 12, "the base answers as itself, whatever is asked beside it"
-            assert as_ever > sum(a.text == b.text for a, b in zip(beside, of_tuned, strict=True))
+            for beside, alone in zip(
+                await asyncio.gather(answers(server, plain, 16), answers(server, tuned, 16)), (of_plain, of_tuned), strict=True
+            ):  # asked together, the base answers as itself and the adapter as itself
+                assert sum(a.text == b.text for a, b in zip(beside, alone, strict=True)) >= 12
             await server.load_adapter("later", tmp_path / "second", base)
             later = Candidate("later", "later", "2")
             assert [r.text for r in await answers(server, later, 16)] != [r.text for r in of_tuned]
