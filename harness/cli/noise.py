@@ -55,7 +55,7 @@ def _lines(floor: NoiseFloor, halves: Mapping[str, Halves], alpha: float) -> Ite
         under = "-" if row.threshold is None else f"{100 * row.threshold:.1f}"
         false = f"{100 * half.shown / half.tried:.0f} %" if half and half.tried else "-"
         yield f"  {fit(row.capability, _NAME)} {row.n:>7,} {row.flips:>6,} {rate:>19} {apart:>6} {under:>5} {false:>6}"
-    yield f"  false: random halves that show a change; {200 * alpha:.0f} % at most are expected"
+    yield f"  false: random halves that show a change; at most {200 * alpha:.0f} % on average of fair noise"
     yield from _wrapped(floor.sentence())
     claimed = [row for row in floor.rows if row.claims]
     for row in claimed:
