@@ -24,7 +24,12 @@ CAPABILITIES = {"capabilities": {"sums": SUMS, "dates": DATES}}
 
 
 def load(folder: Path, matrix: Any, **changes: Any) -> Suite:
-    return load_small(folder, **CAPABILITIES | {"matrix": {"goal": 0.9} | matrix} | changes)
+    return load_small(folder, **CAPABILITIES | {"matrix": {"goal": 0.9} | said(matrix)} | changes)
+
+
+def said(matrix: Any) -> Any:
+    """With a word on which of the two candidates tuning made, where there are two and none is written."""
+    return {"tuned": ["sft"]} | matrix if isinstance(matrix, dict) and "candidates" not in matrix else matrix
 
 
 def names(suite: Suite) -> list[str]:
@@ -84,7 +89,7 @@ def test_goals_come_from_floors_unless_given(tmp_path: Path) -> None:
     prompts = {"terse": {"system": "Brief."}}
     floors = {"gate": {"floors": {"sums": 0.7}}}
     for matrix, goal in (({}, 0.7), ({"goal": 0.8}, 0.8), ({"goal": {"sums": 0.6}}, 0.6)):
-        found = load_small(tmp_path, **CAPABILITIES | floors | {"matrix": {"prompts": prompts} | matrix}).matrix
+        found = load_small(tmp_path, **CAPABILITIES | floors | {"matrix": said({"prompts": prompts} | matrix)}).matrix
         assert found is not None
         assert found.goals == {"sums": goal}
 
@@ -93,7 +98,8 @@ def test_tuned_are_those_with_an_adapter_unless_said(tmp_path: Path) -> None:
     (tmp_path / "lora").mkdir()
     candidates = {"base": {"model": "org/base"}, "sft": {"model": "org/base", "adapter": "./lora"}}
     for matrix, tuned in (({}, {"sft"}), ({"tuned": ["base"]}, {"base"}), ({"tuned": []}, set())):
-        found = load(tmp_path, {"prompts": {"terse": {"system": "B."}}} | matrix, candidates=candidates).matrix
+        given = {"candidates": ["base", "sft"], "prompts": {"terse": {"system": "B."}}} | matrix
+        found = load(tmp_path, given, candidates=candidates).matrix
         assert found is not None
         assert {c.candidate for c in found.combinations if c.tuned} == tuned
 
@@ -141,7 +147,7 @@ def test_variables_are_not_filled_into_examples(tmp_path: Path) -> None:
 
 
 def faults(folder: Path, matrix: Any, **changes: Any) -> list[str]:
-    path = write_suite(folder, SMALL | CAPABILITIES | {"matrix": matrix} | changes)
+    path = write_suite(folder, SMALL | CAPABILITIES | {"matrix": said(matrix)} | changes)
     found = faults_of(path)
     lines = path.read_text().split("\n")
     first = next(i for i, line in enumerate(lines, 1) if '"matrix"' in line)
@@ -224,6 +230,13 @@ def test_chats_take_no_examples(tmp_path: Path) -> None:
     assert "are chats" in found
 
 
+def test_two_models_without_adapters_may_both_be_bases_or_not(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, {"goal": 0.9, "prompts": TERSE, "candidates": ["base", "sft"]})
+    assert "base, sft: nothing says which of them tuning made" in found
+    for tuned in ([], ["sft"]):
+        load(tmp_path, {"prompts": TERSE, "tuned": tuned})
+
+
 def test_without_a_target_there_is_no_question(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, {"goal": 0.9, "prompts": TERSE}, capabilities={"dates": DATES})
     assert "no capability is one" in found
@@ -254,6 +267,6 @@ def test_the_schema_knows_it_and_the_starter_shows_it(tmp_path: Path, root: Path
 
 
 def test_validate_tells_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_suite(tmp_path, SMALL | CAPABILITIES | {"matrix": {"goal": 0.9, "prompts": TERSE}})
+    path = write_suite(tmp_path, SMALL | CAPABILITIES | {"matrix": {"goal": 0.9, "prompts": TERSE, "tuned": []}})
     assert harness(["validate", str(path)]) == 0
     assert "matrix: 4 combinations, goal sums 0.9 (harness choose)" in capsys.readouterr().out

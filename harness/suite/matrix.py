@@ -119,6 +119,10 @@ class _Loading:
         """Candidate by candidate: as it is first, then prompt by prompt, from few examples to many."""
         candidates = self.candidates("candidates", list(self.spec.candidates))
         tuned = self.candidates("tuned", [name for name in candidates if self.spec.candidates[name].adapter is not None])
+        plain = [name for name in candidates if self.spec.candidates[name].adapter is None]
+        if len(plain) > 1 and "tuned" not in self.data["matrix"] and self.is_whole:
+            what = f"{', '.join(plain)}: nothing says which of them tuning made, and so whether tuning is needed"
+            self.fault(("candidates",), what, "add `tuned: [NAMES]`, or `tuned: []` where all are base models")
         for name in tuned:
             if name not in candidates:
                 self.fault(("tuned",), f"{name!r} is not tried, so it cannot be the tuned one", "add it to matrix.candidates")

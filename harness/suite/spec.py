@@ -292,7 +292,7 @@ class MatrixFile(FileModel):
     )
     candidates: tuple[str, ...] | None = Field(default=None, min_length=1, description="Which are tried. Default: all.")
     tuned: tuple[str, ...] | None = Field(
-        default=None, description="Which of them are the work of tuning. Default: those with an adapter."
+        default=None, description="Which of them tuning made. Default: those with an adapter, beside one without."
     )
     goal: Annotated[float, Field(ge=0, le=1)] | dict[str, Annotated[float, Field(ge=0, le=1)]] | None = Field(
         default=None, description="Score that targets must reach: one for all, or target -> score. Default: gate.floors."

@@ -202,7 +202,7 @@ def test_a_target_without_dev_cases_is_found_before_anything_is_asked(tmp_path: 
 def test_two_names_of_one_model_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving() as server:
         both = {name: {"endpoint": server.url, "model": "base"} for name in ("base", "again")}
-        assert Place(tmp_path, server.url, candidates=both, matrix={"goal": 0.8})() == 3
+        assert Place(tmp_path, server.url, candidates=both, matrix={"goal": 0.8, "tuned": []})() == 3
         assert "are the same model with the same prompt" in capsys.readouterr().err
 
 
