@@ -14,6 +14,7 @@ COMMANDS = {
     "convert": "Write training data in another format or kind of file.",
     "dedup": "Drop rows that say again what an earlier row said.",
     "decontaminate": "Say which rows repeat what a suite asks.",
+    "review": "Let people accept or reject a sample of the rows, in a browser.",
     "self-instruct": "Make new tasks with a model, from a few written by people.",
 }
 
