@@ -12,7 +12,7 @@ from harness.choice import Answer, Choice, Kept, ProtectedScore, Reach, TargetSc
 from reports import choicewords as words
 from reports.choicewords import Said, bounds, hundred
 from reports.nouns import Tone
-from reports.text import UNKNOWN, interval, label, points
+from reports.text import UNKNOWN, interval, label, points, visible
 
 _MARKS = {Reach.REACHES: (Tone.GOOD, "\u25b2"), Reach.SHORT: (Tone.BAD, "\u25bc"), Reach.OPEN: (Tone.UNSURE, "?")}
 _KEPT = {Kept.KEPT: Tone.NEUTRAL, Kept.LOST: Tone.BAD, Kept.OPEN: Tone.UNSURE}
@@ -120,12 +120,14 @@ def build(
         title=f"{label(suite)}: {headline[0].lower()}{headline[1:]}",
         suite=label(suite),
         headline=headline,
-        lead=words.lead(choice),
+        lead=visible(words.lead(choice)),
         tone=tone,
-        reasons=(*words.doubts(uncalibrated), *words.reasons(choice, reference)),
-        next_steps=tuple(words.steps(choice)),
+        reasons=tuple(
+            Said(visible(said.text), said.tone) for said in (*words.doubts(uncalibrated), *words.reasons(choice, reference))
+        ),
+        next_steps=tuple(visible(step) for step in words.steps(choice)),
         partial=words.partial(choice, limit),
-        note=words.note(choice, margins, reference),
+        note=visible(words.note(choice, margins, reference)),
         targets=tuple(_target(choice, number) for number in range(len(choice.rows[0].targets))),
         runs=tuple(_run(row) for row in choice.rows),
     )
@@ -188,4 +190,4 @@ def _run(row: Tried) -> RunView:
     shown = f"{ledger.scored:,} of {ledger.planned:,} scored"
     if ledger.n_unscored or ledger.n_errored:
         shown += f", {ledger.n_unscored:,} unscored, {ledger.n_errored:,} errored"
-    return RunView(label(words.who(row.combination)), row.run_id, shown)
+    return RunView(label(words.who(row.combination)), label(row.run_id), shown)
