@@ -27,8 +27,10 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/harness demo
 
+# Tests that serve, train or open a browser need both cores for themselves; the others share them, a file at a time.
 test: setup check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy and not browser"
+	$(BIN)/python -m pytest -m "heavy or browser"
 
 check: setup
 	$(BIN)/ruff check .
