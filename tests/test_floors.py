@@ -70,6 +70,8 @@ CONFINED = {
     "trl": ("training",),
     "peft": ("training",),
     "sentence_transformers": ("harness.checks.similar", "harness.quality.embedding"),
+    "cleanlab": ("harness.quality.labelhints",),
+    "sklearn": ("harness.quality.labelhints",),
     "vllm": (),
     "rich": ("harness.cli", "reports.terminal"),
     "click": ("harness.cli",),

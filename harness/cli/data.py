@@ -15,6 +15,7 @@ COMMANDS = {
     "dedup": "Drop rows that say again what an earlier row said.",
     "decontaminate": "Say which rows repeat what a suite asks.",
     "review": "Let people accept or reject a sample of the rows, in a browser.",
+    "label-errors": "Say which class labels look wrong (extra `labels`).",
     "self-instruct": "Make new tasks with a model, from a few written by people.",
 }
 
