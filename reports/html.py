@@ -37,7 +37,7 @@ def render(view: ReportView) -> str:
 
 
 def page(title: str, sections: Iterable[tuple[str, str, str]], **context: object) -> str:
-    """A page of (id, name, template) sections, each template rendered with the context; empty ones are left out."""
+    """A page of (id, name, template) sections; a template gets the context and its id as ``section``. Empty ones are left out."""
     env = _environment()
     style, script = _read("style.css"), _read("page.js")
     return env.get_template("page.html.j2").render(
@@ -58,7 +58,7 @@ def section_names() -> list[str]:
 def _sections(env: Environment, sections: Iterable[tuple[str, str, str]], context: Mapping[str, object]) -> list[_Section]:
     found = []
     for short, name, template in sections:
-        text = env.get_template(template).render(**context).strip()
+        text = env.get_template(template).render(section=short, **context).strip()
         if text:
             found.append(_Section(short, name, Markup(text)))  # noqa: S704 - rendered with autoescape
     return found

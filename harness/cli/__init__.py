@@ -34,6 +34,7 @@ COMMANDS = {
     "judge": "Hold judges against people: kappa, biases, cost.",
     "curate": "Turn failures of a run into training pairs and rows, guarded.",
     "train": "Train from a recipe: SFT, DPO or a reward model, LoRA or full.",
+    "loop": "Look, curate, train, look again, until a candidate ships or a budget is spent.",
     "trainings": "List trainings; lead from weights back to the cases that caused them.",
     "merge": "Merge an adapter into its base: one model in safetensors.",
     "demo": "Watch one candidate be refused and another ship.",

@@ -39,14 +39,19 @@ class Teacher:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """replay_targets: replay what works of the targets, too. A candidate that has learnt its target must not unlearn it while its
+    harms are mended; the one that begins from the base has nothing there to keep."""
+
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
     teacher: Teacher | None = None
+    replay_targets: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """What the card tells."""
         rules, limits = asdict(self.rules), asdict(self.limits)
-        asked = {"teacher": self.teacher.model} if self.teacher else {}
+        asked: dict[str, Any] = {"teacher": self.teacher.model} if self.teacher else {}
+        asked |= {"replay_targets": True} if self.replay_targets else {}
         return {"sources": ", ".join(rules.pop("sources")), **rules, **limits, **asked}
 
 
@@ -78,8 +83,9 @@ def curate(store: Store, suite: Suite, run: RunRecord, other: RunRecord | None, 
         for found, reason in unmet:
             answer = taught.get(found.case.id)
             _sort([reason] if answer is None else list(curate_case(found, alone, scoring, answer)), pairs, lessons, left)
-    protected = frozenset(name for name, c in suite.capabilities.items() if c.role is Role.PROTECTED)
-    guarded = guard(pairs, lessons, LeakIndex(targets_of(gate)), protected, settings.limits)
+    kept = (Role.PROTECTED, Role.TARGET) if settings.replay_targets else (Role.PROTECTED,)
+    replayed = frozenset(name for name, c in suite.capabilities.items() if c.role in kept)
+    guarded = guard(pairs, lessons, LeakIndex(targets_of(gate)), replayed, settings.limits)
     guarded.left = left + guarded.left
     card = Card(
         suite=suite.name,
