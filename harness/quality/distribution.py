@@ -7,6 +7,7 @@ is how many rows to add, in words. Or the failing cases of a stored run are the 
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from harness.suite.document import Document, read_document
 SAMPLE = 4_000  # rows that are embedded
 NEAR = 0.6  # cosine from which on a row is near to a case
 _LANGUAGES = {"Han": "Chinese", "Kana": "Japanese", "Hangul": "Korean", "Greek": "Greek", "Hebrew": "Hebrew", "Thai": "Thai"}
+_OTHER_SCRIPTS = tuple(f"{name} script" for name in ("Latin", "Cyrillic", "Arabic", "Devanagari"))
+_UNTOLD = "mixed or too short"
 DIMENSIONS = ("tasks", "languages", "turns", "lengths")
 _LENGTHS = ((200, "up to 200 characters"), (1_000, "to 1,000"), (4_000, "to 4,000"))
 
@@ -91,7 +94,7 @@ def distribution(rows: Iterable[Example | Dropped], *, seed: int = 0, sample: in
 def language(example: Example) -> str:
     """The language of question and answer as far as their script tells it, or the script."""
     script = main_script(f"{example.instruction[:1000]}\n{example.output_text[:1000]}")
-    return "mixed or too short" if script is None else _LANGUAGES.get(script, f"{script} script")
+    return _UNTOLD if script is None else _LANGUAGES.get(script, f"{script} script")
 
 
 def with_topics(found: Distribution, embed: Embed, count: int, *, seed: int = 0) -> np.ndarray:
@@ -156,11 +159,29 @@ def _place(document: Document, name: str, part: Any) -> str:
     return document.where((name, part))
 
 
+def known_parts(dimension: str) -> list[str]:
+    """What the parts of a dimension can be called; of turns the first few, any number of them goes."""
+    return {
+        "tasks": known_types(),
+        "languages": [*_LANGUAGES.values(), *_OTHER_SCRIPTS, _UNTOLD],
+        "turns": ["no question", "1 turn", "2 turns", "3 turns"],
+        "lengths": [*(name for _, name in _LENGTHS), "longer"],
+    }[dimension]
+
+
+def is_part(dimension: str, part: str) -> bool:
+    """Whether a dimension can have a part of this name: else a target's share of it could never be met."""
+    return part in known_parts(dimension) or (
+        dimension == "turns" and re.fullmatch(r"(?:[2-9]|[1-9]\d+) turns", part) is not None
+    )
+
+
 def _shares(name: str, shares: Mapping[Any, Any], where: Callable[[Any], str], faults: list[Fault]) -> dict[str, float]:
     found = {}
     for part, value in shares.items():
-        if name == "tasks" and part not in known_types():
-            faults.append(Fault(where(part), f"there is no task type {part!r}", nearest(str(part), known_types())))
+        if not is_part(name, str(part)):
+            what = f"{name} know no {part!r}" if name != "tasks" else f"there is no task type {part!r}"
+            faults.append(Fault(where(part), what, nearest(str(part), known_parts(name))))
         try:
             share = float(value.removesuffix("%")) / 100 if isinstance(value, str) and value.endswith("%") else float(value)
         except (TypeError, ValueError):

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from harness.errors import DataError, SuiteError
 from harness.quality import Dropped, Example, Kind, Turn
 from harness.quality.counting import Lengths
-from harness.quality.distribution import FailingCase, cover, distribution, gaps, language, read_target, with_topics
+from harness.quality.distribution import (
+    DIMENSIONS,
+    FailingCase,
+    cover,
+    distribution,
+    gaps,
+    is_part,
+    language,
+    read_target,
+    with_topics,
+)
 from harness.quality.embedding import unit
 from harness.quality.tasktypes import known_types, task_type
 from harness.quality.topics import find_topics
@@ -144,6 +154,10 @@ def test_gaps_say_what_to_add(tmp_path: Path) -> None:
     [
         ("task:\n  math: 0.5\n", "did you mean tasks"),
         ("tasks:\n  maths: 0.5\n", "did you mean math"),
+        ("languages:\n  en: 100%\n", "languages know no 'en'"),
+        ("languages:\n  Latin: 100%\n", "languages know no 'Latin' (valid names: Chinese"),
+        ("turns:\n  1 turn: 0.1\n  12 turns: 0.1\n  1 turns: 0.5\n", "turns know no '1 turns'"),
+        ("lengths:\n  short: 0.5\n", "lengths know no 'short'"),
         ("tasks:\n  math: 1.5\n", "no share"),
         ("tasks:\n  math: lots\n", "no share"),
         ("tasks:\n  math: true\n", "no share"),
@@ -157,6 +171,15 @@ def test_a_wrong_target_is_refused_with_its_line(text: str, what: str, tmp_path:
         read_target(mix(tmp_path, text))
     assert what in caught.value.line()
     assert "mix.yaml:" in caught.value.line()
+
+
+@given(st.lists(st.sampled_from([*"aбगعΩאไあアガ中한,7 ", " words of it "]), max_size=60).map("".join), st.integers(0, 30))
+def test_every_part_that_is_counted_can_be_named_in_a_target(text: str, turns: int) -> None:
+    asked = [Turn("user", text)] * turns
+    found = distribution([Example(Kind.COMPLETION, prompt=tuple(asked), completion=(Turn("assistant", text * 40),))])
+    for name in DIMENSIONS:
+        for part in found.of(name):
+            assert is_part(name, part)
 
 
 # -- against failing cases -------------------------------------------------------------------------------------------------------
