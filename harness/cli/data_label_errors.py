@@ -81,11 +81,9 @@ def lines(file: str, found: LabelHints, show: int) -> Iterator[str]:
     if found.more:
         yield f"the file has more rows: only the first {found.rows + found.left:,} were looked at"
     for hint in found.hints[:show]:
-        yield fit(
-            f"  line {hint.line:,}: {label(hint.given, 20)!r} ({hint.p_given:.0%}), likelier {label(hint.likelier, 20)!r} "
-            f"({hint.p_likelier:.0%})",
-            80,
-        ).rstrip()
+        given, likelier = label(hint.given, 20), label(hint.likelier, 20)
+        told = f"line {hint.line:,}: {given!r} ({hint.p_given:.0%}), likelier {likelier!r} ({hint.p_likelier:.0%})"
+        yield f"  {fit(told, 78).rstrip()}"
         yield f"    {fit(label(hint.text, 200), 76).rstrip()}"
     if len(found.hints) > show:
         yield f"  and {len(found.hints) - show:,} more (--show, --findings)"

@@ -95,6 +95,8 @@ def test_the_command_in_eighty_columns_as_json_and_as_findings(tmp_path: Path, c
     assert "120 rows of 2 classes" in text
     assert "\x1b" not in text
     assert "\u202e" not in text
+    assert text.count("\n  line ") == 2
+    assert "  and " in text
     assert text.count("likelier 'negative'") + text.count("likelier 'positive'") == 2
     assert call(["data", "label-errors", str(source.path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
