@@ -139,7 +139,7 @@ def lines(file: str, found: Summary, *, changed: bool = False, damaged: int = 0)
         parts += [f"{total.skipped:,} that nobody could tell (left out)"] if total.skipped else []
         parts += [f"{total.other:,} whose other answer is better"] if total.other else []
         yield from wrap(f"of the rows read: {', '.join(parts)}", 80, indent="  ")
-    if found.missing:
+    if found.missing and total.read:
         names = ", ".join(label(name, 40) for name in found.missing)
         yield from wrap(f"nothing was read of {names}: the rate speaks for the others only", 80, indent="  ")
     if changed:

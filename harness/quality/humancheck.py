@@ -114,13 +114,23 @@ def stratum(example: Example, by: Sequence[str]) -> str:
 def _part(example: Example, by: str) -> str:
     if by == "task":
         return task_type(example)
-    origin = example.raw.get("provenance")
-    origin = origin if isinstance(origin, Mapping) else {}
+    origin = provenance(example)
     value = origin.get(by, example.raw.get(by))
     if by == "source" and value is None and origin:  # of an SFT row: a replayed skill, or where the answer is from
         answer = origin.get("answer")
         value = "replay" if origin.get("replay") is True else answer.get("origin") if isinstance(answer, Mapping) else None
     return (" ".join(str(value).split())[:_NAME_CHARS] or NONE) if isinstance(value, str | int) else NONE
+
+
+def provenance(example: Example) -> Mapping[str, Any]:
+    """Where a curated row comes from; empty where it does not say. Tables hold it as JSON text."""
+    value = example.raw.get("provenance")
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, Mapping) else {}
 
 
 def usual_by(examples: Iterable[Example | Dropped]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from harness.errors import HarnessError, StoreError
 from harness.labels import COMMENT_CHARS, RATER_CHARS
 from harness.quality.examples import Example, Kind, Turns
-from harness.quality.humancheck import ACCEPT, OTHER, REJECT, SKIP, Word
+from harness.quality.humancheck import ACCEPT, OTHER, REJECT, SKIP, Word, provenance
 from reports.nouns import MessageView, Text
 from reports.review.forms import FILE_TYPES, Form, comment_of, form_of, rater_of, seconds_of, static_files, templates
 from reports.review.guard import Guard
@@ -240,7 +240,7 @@ def shown(example: Example, stratum: str) -> RowShown:
     sides = [_side({Kind.PREFERENCE: "Chosen", Kind.TEXT: "Text"}.get(kind, "Answer"), example.answer)]
     sides += [_side("Rejected", example.refused)] if kind is Kind.PREFERENCE else []
     note = _NOTES.get(kind) or f"an answer marked as {'good' if example.label else 'bad'}"
-    origin = example.raw.get("provenance")
+    origin = provenance(example)
     return RowShown(
         stratum=stratum,
         where=f"line {example.line:,} of {Path(example.source).name}",

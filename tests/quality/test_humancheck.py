@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,9 @@ def test_what_rows_are_divided_by(tmp_path: Path) -> None:
     plain, replay, own = write(tmp_path / "g.jsonl", rows)
     assert [stratum(row, ("source",)) for row in (plain, replay, own)] == [NONE, "replay", "own"]
     assert usual_by([plain]) == ("task",)
-    for odd in ("text", ["x"], {"capability": ["a"]}, {"capability": ""}, None):
+    [table] = write(tmp_path / "h.jsonl", [lesson | {"provenance": json.dumps(origin)}])  # as CSV and Parquet hold it
+    assert stratum(table, ("capability", "source")) == "greeting / replay"
+    for odd in ("text", "{text", '{"a":' * 50_000, ["x"], {"capability": ["a"]}, {"capability": ""}, None):
         [row] = write(tmp_path / "h.jsonl", [lesson | {"provenance": odd}])
         assert stratum(row, ("capability",)) == NONE
     [row] = write(tmp_path / "h.jsonl", [lesson | {"provenance": {"capability": "a\nb\t" + "c" * 500}}])
