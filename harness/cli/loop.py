@@ -16,10 +16,11 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.cli.looping import Loop
-    from harness.loop import End, Ledger
+    from harness.loop import End, Ledger, Round
     from harness.suite import Suite
 
 LEDGER, PAGE, LOCK = "loop.json", "loop.html", "lock"
+WIDTH = 80  # columns
 _path = click.Path(path_type=Path)
 
 
@@ -125,14 +126,14 @@ class Teller:
             click.echo(f"round {ledger.now.number}, {ledger.now.candidate}: {ledger.begun.step} ...", err=True)
 
     def end(self, ledger: Ledger, end: End) -> None:
+        from harness.cli.layout import wrap
         from reports.loop import alpha_note
 
         steps = tuple(self._next(ledger, end))
         page = self._page(ledger, end, steps)
-        click.echo(f"\n{end.why}: {end.text}")
-        click.echo(alpha_note(ledger))
-        for step in steps:
-            click.echo(step)
+        click.echo()
+        for text in (f"{end.why}: {end.text}", alpha_note(ledger), *steps):
+            click.echo("\n".join(wrap(text, WIDTH)))
         if lines := list(yaml_lines(self.loop, ledger)):
             click.echo(f"\nTo keep it in {self.loop.suite.path.name}, under candidates:")
             for line in lines:
@@ -163,36 +164,47 @@ class Teller:
 
 
 def step_lines(ledger: Ledger) -> Iterator[str]:
-    """One line for each step that has ended, the verdict's with what it rests on below; at most 80 columns but for names."""
-    from harness.cli.layout import fit
-    from reports.text import label, plural, seconds
+    """What each step that has ended came to, in lines of at most 80 columns; a look's says below what it rests on."""
+    from harness.cli.layout import columns_of, wrap
 
     for one in ledger.rounds:
-        spent = {cost.step: cost for cost in one.costs}
-        head = f"round {one.number}  {label(one.candidate, 40)}"
-        if one.look is not None:
-            cost = spent["gate"]  # type: ignore[index]
-            blocked = f"; in the way: {', '.join(map(label, one.look.blocking))}" if one.look.blocking else ""
-            worse = f"; worse than before: {', '.join(map(label, one.look.worse))}" if one.look.worse else ""
-            rows = [f"{head}: {one.look.outcome}{blocked}{worse}  ({cost.requests:,} requests, {seconds(cost.seconds)})"]
-            for s in one.look.standings:
-                if s.delta is not None and s.low is not None and s.high is not None:
-                    numbers = f"{100 * s.delta:+7.1f} [{100 * s.low:+.1f}, {100 * s.high:+.1f}]"
-                    rows.append(f"  {fit(s.capability, 24)} {fit(s.role, 9)} {numbers}  {', '.join(s.claims)}")
-            yield "\n".join(rows)
-        if one.failures is not None:
-            weak = ", ".join(
-                f"{w.failing:,} of {w.cases:,} {label(w.capability, 24)}" for w in one.failures.weaknesses if w.failing
-            )
-            yield f"  dev split: failing {weak or 'nothing'}"
-        if one.curated is not None:
-            c = one.curated
-            counts = f"{plural(c.pairs, 'pair')}, {plural(c.lessons, 'SFT row')}, {plural(c.replay, 'replay row')}"
-            yield f"  curated: {counts}; {c.left:,} left out"
-        if one.trained is not None:
-            t, cost = one.trained, spent["train"]  # type: ignore[index]
-            loss = f", loss {t.figures['train_loss']:.3f}" if "train_loss" in t.figures else ""
-            yield f"  trained: {t.stage} on {plural(t.rows, 'row')}{loss}, {seconds(cost.seconds)}"
+        for line in (*_look_lines(one), *_learnt_lines(one)):
+            yield line if columns_of(line) <= WIDTH else "\n".join(wrap(line, WIDTH, indent=" " * 4))
+
+
+def _look_lines(one: Round) -> Iterator[str]:
+    from harness.cli.layout import fit
+    from reports.text import label
+
+    if one.look is None:
+        return
+    blocked = f"; in the way: {', '.join(map(label, one.look.blocking))}" if one.look.blocking else ""
+    worse = f"; worse than before: {', '.join(map(label, one.look.worse))}" if one.look.worse else ""
+    yield f"round {one.number}  {label(one.candidate, 40)}: {one.look.outcome}{blocked}{worse}"
+    for s in one.look.standings:
+        if s.delta is not None and s.low is not None and s.high is not None:
+            numbers = f"{100 * s.delta:+7.1f} [{100 * s.low:+.1f}, {100 * s.high:+.1f}]"
+            yield f"  {fit(s.capability, 20)} {s.role:<9} {numbers:<23} {', '.join(s.claims)}".rstrip()
+
+
+def _learnt_lines(one: Round) -> Iterator[str]:
+    from harness.loop import Step
+    from reports.text import label, plural, seconds
+
+    spent = {cost.step: f"{plural(cost.requests, 'request')} in {seconds(cost.seconds)}" for cost in one.costs}
+    if one.look is not None:
+        yield f"  gate: {spent[Step.GATE]}"
+    if one.failures is not None:
+        weak = ", ".join(f"{w.failing:,} of {w.cases:,} {label(w.capability, 24)}" for w in one.failures.weaknesses if w.failing)
+        yield f"  dev split: failing {weak or 'nothing'}; {spent[Step.DEV]}"
+    if one.curated is not None:
+        c = one.curated
+        counts = f"{plural(c.pairs, 'pair')}, {plural(c.lessons, 'SFT row')}, {plural(c.replay, 'replay row')}"
+        yield f"  curated: {counts}; {c.left:,} left out"
+    if one.trained is not None:
+        t, cost = one.trained, next(cost for cost in one.costs if cost.step is Step.TRAIN)
+        loss = f", loss {t.figures['train_loss']:.3f}" if "train_loss" in t.figures else ""
+        yield f"  trained: {t.stage} on {plural(t.rows, 'row')}{loss}, {seconds(cost.seconds)}"
 
 
 def yaml_lines(loop: Loop, ledger: Ledger) -> Iterator[str]:

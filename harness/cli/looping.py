@@ -376,9 +376,12 @@ def _write_recipe(path: Path, recipe: Recipe) -> None:
 
 
 def run_training(command: Sequence[str]) -> int:
-    """The command's exit code. It runs under the watchdog that model servers have, and ends with us whatever ends us."""
+    """The command's exit code. It runs under the watchdog that model servers have, and ends with us whatever ends us.
+
+    What it says goes to stderr: stdout is for the loop's own results.
+    """
     guard = [sys.executable, "-I", str(watchdog.__file__), str(os.getpid()), str(GRACE_S)]
-    process = subprocess.Popen([*guard, *command], stdin=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen([*guard, *command], stdin=subprocess.PIPE, stdout=2, start_new_session=True)
     assert process.stdin is not None
     try:
         return process.wait()
