@@ -334,11 +334,15 @@ def next_round(ledger: Ledger) -> Round:
 def save(path: Path, ledger: Ledger) -> None:
     """Replace the file as a whole: a reader, or a kill, finds the old one or the new one."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(asdict(ledger), file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(asdict(ledger), file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        what, todo = f"cannot keep the ledger: {error.strerror}", "Mend that; the same command goes on from the last step kept"
+        raise DataError(what, where=str(path), todo=todo) from None
 
 
 def load(path: Path) -> Ledger | None:

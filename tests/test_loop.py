@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ from harness.loop import (
     save,
 )
 from harness.model import Outcome
+from harness.statistics import compare_paired
 
 SETTINGS = Settings("desk", "5" * 64, "sft", "w0", "base", "r", "c", rounds=3, alpha=0.06)
 CODES = {"SHIP": 0, "OPTIMIZE": 1, "INCONCLUSIVE": 2}
@@ -130,6 +132,37 @@ def test_the_last_round_ends_with_its_look_and_its_code(last: str, code: int) ->
 
 def test_alpha_is_shared_by_the_looks() -> None:
     assert SETTINGS.look_alpha * SETTINGS.rounds == pytest.approx(SETTINGS.alpha)
+
+
+def test_the_chance_that_any_look_ships_a_harm_stays_at_alpha() -> None:
+    """By simulation: every round's candidate is worse by exactly the margin, and each is held against the same cases.
+
+    With alpha at every look instead of a share of it, the same loops ship more harm than alpha.
+    """
+    rng, n, margin, looks, loops = np.random.default_rng(20_261), 80, 0.1, 4, 3_000
+    found: dict[tuple[int, int], float] = {}
+
+    def p_not_worse(broken: int, fixed: int) -> float:
+        if (broken, fixed) not in found:
+            base = np.r_[np.ones(broken), np.zeros(fixed), np.ones(n - broken - fixed)]
+            now = np.r_[np.zeros(broken), np.ones(fixed), np.ones(n - broken - fixed)]
+            found[broken, fixed] = compare_paired(now, base, margin=margin, binary=True).p_not_worse
+        return found[broken, fixed]
+
+    lowest = []
+    for _ in range(loops):
+        passing = rng.random(n) < 0.8  # the baseline, once: every look sees the same answers of it
+        rounds = [(rng.random(n) < np.where(passing, 0.175, 0.2), passing) for _ in range(looks)]  # .8 * .175 - .2 * .2 = .1
+        lowest.append(min(p_not_worse(int((flips & p).sum()), int((flips & ~p).sum())) for flips, p in rounds))
+    alpha = 0.05
+    error = 3 * (alpha * (1 - alpha) / loops) ** 0.5
+    assert np.mean(np.array(lowest) <= alpha / looks) <= alpha + error
+    assert np.mean(np.array(lowest) <= alpha) > alpha + error
+
+
+def test_a_full_disk_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot keep the ledger"):
+        save(tmp_path / "nowhere" / "loop.json", new_ledger(SETTINGS))
 
 
 def test_no_progress_ends_it_only_when_nothing_changed() -> None:

@@ -145,8 +145,12 @@ class Teller:
 
         path = self.loop.out / PAGE
         part = path.with_name(PAGE + ".part")
-        part.write_text(render(build(ledger, end, steps)), encoding="utf-8")
-        os.replace(part, path)
+        try:
+            part.write_text(render(build(ledger, end, steps)), encoding="utf-8")
+            os.replace(part, path)
+        except OSError as error:
+            what = f"cannot write the page: {error.strerror}"
+            raise UsageError(what, where=str(path), todo="Mend that; the same command goes on") from None
         return path
 
     def _next(self, ledger: Ledger, end: End) -> Iterator[str]:

@@ -98,15 +98,22 @@ def check(loop: Loop) -> None:
 
 
 def settings(loop: Loop, store: Store) -> Settings:
-    """What makes this loop this loop."""
+    """What makes this loop this loop. Raises UsageError where no run is promoted and the suite's baseline is the promoted one."""
     suite = loop.suite
     recipe = loop.recipe.model_dump(mode="json", exclude={"output_dir", "resume"})
+    baseline = str(suite.baseline)
+    if baseline == pipeline.PROMOTED:
+        found = store.promoted(suite.name)
+        if found is None:
+            what = f"no run of {suite.name} is promoted, so there is nothing to compare with"
+            raise UsageError(what, where=str(suite.path), todo="harness promote RUN, or name a candidate as the baseline")
+        baseline = f"run {found.id}"
     return Settings(
         suite=suite.name,
         suite_hash=suite.hash,
         candidate=loop.candidate,
         weights=pipeline.identify_candidate(suite, loop.candidate, DigestCache(store.path / "digests.json")).digest,
-        baseline=str(suite.baseline),
+        baseline=baseline,
         recipe=digest_of(recipe),
         curation=digest_of([loop.curation.as_dict(), loop.keep_dataset]),
         rounds=loop.rounds,

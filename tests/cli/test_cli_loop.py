@@ -335,6 +335,16 @@ def test_what_can_never_work_is_refused_before_anything_is_asked(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_suite_whose_baseline_is_promoted_needs_one(
+    tmp_path: Path, server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = write(tmp_path)
+    words[1].write_text(words[1].read_text().replace("baseline: base", "baseline: promoted"))
+    assert harness(tmp_path, *words, "-c", "sft") == 3
+    assert "no run of desk is promoted" in capsys.readouterr().err
+    assert server.count == 0
+
+
 def test_a_folder_has_one_loop_at_a_time(tmp_path: Path, server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     from harness.cli.loop import alone
 
