@@ -45,9 +45,6 @@ def test_a_judge_decides_like_a_check_and_is_asked_each_question_once(tmp_path: 
         assert harness(tmp_path, "run", suite, "-c", "bad") == 1
         assert len(about_answers(server)) == CASES + CASES // 2, "half of the answers are the same in both runs"
         assert server.counts["judge"] == len(about_answers(server)) + 2 * CANARIES
-        before = server.count
-        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
-        assert server.count == before
     found = judgments(tmp_path, "bad")
     assert len(found) == CASES
     assert {one.judgment.value for one in found} == {0.0, 1.0}
@@ -61,33 +58,24 @@ def test_a_judge_decides_like_a_check_and_is_asked_each_question_once(tmp_path: 
     assert len(kept["canaries"]) == CANARIES, "those of the last run that asked"
 
 
-def test_a_changed_rule_asks_nobody_and_a_changed_rubric_only_the_judge(tmp_path: Path) -> None:
+def test_a_changed_rubric_asks_only_the_judge_and_a_changed_rule_nobody(tmp_path: Path) -> None:
     with scripted() as server:
         suite = write_jury(tmp_path, server.url)
         assert harness(tmp_path, "run", suite, "-c", "bad") == 1
         before = server.count
-        write_jury(tmp_path, server.url, checks="[{judge: polite}, {type: contains, value: guest, weight: 0.5}]")
-        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
-        assert server.count == before, "responses and replies are stored"
-        write_jury(tmp_path, server.url, checks="[{judge: polite, threshold: 0.9}]")
-        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
-        assert server.count == before
         shipped = (resources.files("judges.rubrics") / "helpfulness.yaml").read_text()
         (tmp_path / "mine.yaml").write_text(shipped.replace("task: Grade how well", "task: Grade strictly how well"))
-        write_jury(tmp_path, server.url, judge="kind: pointwise, rubric: ./mine.yaml")
+        rubric = "kind: pointwise, rubric: ./mine.yaml"
+        write_jury(tmp_path, server.url, judge=rubric)
         assert harness(tmp_path, "run", suite, "-c", "bad") == 1
         assert server.counts["base"] == server.counts["bad"] == 2 * CASES
         assert server.count == before + CASES + CASES // 2 + 2 * CANARIES
-    assert stored(tmp_path, "bad").ledger.closed
-
-
-def test_no_server_at_all_is_needed_to_score_anew(tmp_path: Path) -> None:
-    with scripted() as server:
-        suite = write_jury(tmp_path, server.url)
-        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
         url = server.url
-    write_jury(tmp_path, url, checks="[{judge: polite}, {type: contains, value: guest, weight: 0.5}]")
-    assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+    checks = "[{judge: polite, threshold: 0.9}, {type: contains, value: guest, weight: 0.5}]"
+    write_jury(tmp_path, url, judge=rubric, checks=checks)
+    assert harness(tmp_path, "run", suite, "-c", "bad") == 1, "no server is needed to score anew"
+    assert stored(tmp_path, "bad").ledger.closed
+    assert len(stored(tmp_path, "bad").provenance["judging"]["judges"]) == 1
 
 
 def test_judges_and_their_settings_are_part_of_the_hash_and_secrets_are_not(
@@ -179,7 +167,7 @@ def test_a_judge_that_is_gone_is_infrastructure_and_the_run_goes_on_later(
         assert server.counts["base"] <= 2 * CASES + 64
 
 
-def test_a_judge_whose_server_lacks_the_model_is_told_before_it_is_asked(
+def test_a_judge_whose_server_lacks_the_model_is_toldbefore_it_is_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with scripted() as server, scripted(models=("other",)) as judge:
@@ -193,7 +181,7 @@ def test_a_kill_9_repeats_only_what_was_in_flight(tmp_path: Path) -> None:
     with scripted(delay=0.02) as server:
         suite = write_jury(tmp_path, server.url, cases=120, extra="generation: {concurrency: 4}\njudging: {concurrency: 4}\n")
         command = [sys.executable, "-m", "harness", "run", str(suite), "-c", "bad", "--store", str(tmp_path / "store")]
-        kills = (90, 200, 380)
+        kills = (90, 330)
         for count in kills:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             deadline = time.monotonic() + 60
@@ -241,7 +229,7 @@ def test_a_pairwise_judge_compares_with_the_baseline_of_the_command(tmp_path: Pa
         assert harness(tmp_path, "run", suite, "-c", "bad") == 1
         assert server.counts["judge"] >= CASES, "both orders of the answers that differ"
         told = capsys.readouterr().out
-        assert re.search(r"tone +protected +50.0% +25.0%", told)
+        assert re.search(r"tone \* +protected +50.0% +25.0%", told)
         assert "judge uncalibrated" in told
     found = judgments(tmp_path, "bad")
     base = stored(tmp_path, "base")
@@ -255,7 +243,9 @@ def test_a_pairwise_judge_compares_with_the_baseline_of_the_command(tmp_path: Pa
         assert {row.value for row in store.score_rows(base.id) if row.capability == "tone"} == {0.5}
 
 
-def test_a_promoted_winner_is_a_tie_with_itself_when_it_becomes_the_baseline(tmp_path: Path) -> None:
+def test_a_promoted_winner_is_a_tie_with_itself_when_it_becomes_the_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its stored scores say how it fared against the baseline before it; the next candidate starts from one half."""
     with scripted() as server:
         suite = write_jury(tmp_path, server.url, judge=PAIRWISE, margin=0.1, gate="{trust_uncalibrated: true}")
@@ -266,19 +256,11 @@ def test_a_promoted_winner_is_a_tie_with_itself_when_it_becomes_the_baseline(tmp
     assert tone["baseline"] == 0.5
     assert tone["candidate"] == 0.75
     assert tone["delta"] == 0.25
-
-
-def test_runs_compared_with_another_baseline_than_they_were_judged_against_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with scripted() as server:
-        suite = write_jury(tmp_path, server.url, judge=PAIRWISE)
-        harness(tmp_path, "run", suite, "-c", "bad", "-c", "good")
-        capsys.readouterr()
-        assert harness(tmp_path, "compare", stored(tmp_path, "good").id, stored(tmp_path, "bad").id) == 3
-        told = capsys.readouterr().err
-        assert stored(tmp_path, "base").id in told
-        assert "harness run" in told
+    capsys.readouterr()
+    assert harness(tmp_path, "compare", stored(tmp_path, "good").id, stored(tmp_path, "base").id) == 3, "judged against another"
+    told = capsys.readouterr().err
+    assert stored(tmp_path, "bad").id in told
+    assert "--baseline base" in told
 
 
 def test_an_answer_whose_counterpart_is_missing_is_unscored(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from harness.model import Calibration, Estimate, RunRecord
 from harness.store import Store
 from harness.store.labels import LabelStore
 
-CASES = 60
+CASES = 40
 
 
 def runs(folder: Path) -> dict[str, RunRecord]:
@@ -62,20 +62,9 @@ def test_labels_take_a_judges_flattery_out_of_the_verdict(tmp_path: Path, capsys
         )
         told = capsys.readouterr().out
         assert "harmed" in told
-        assert "corrected by 60 labelled cases" in told
-        assert "corrected by 60 labelled cases" in (tmp_path / "r.html").read_text()
-        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
-        assert server.count == asked, "labels ask nobody"
-
-
-def test_labels_of_cases_that_nobody_drew_correct_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with scripted(flatterer) as server:
-        suite = write_jury(tmp_path, server.url, cases=CASES)
-        assert harness(tmp_path, "run", suite, "-c", "bad") == 2
-        for name in ("base", "bad"):
-            label_all(tmp_path, name, lambda text: "please" in text, probability=None)
-        assert harness(tmp_path, "run", suite, "-c", "bad") == 2
-        assert "corrected" not in capsys.readouterr().out
+        assert "corrected by 40 labelled cases" in told
+        assert "corrected by 40 labelled cases" in (tmp_path / "r.html").read_text()
+        assert server.count == asked
 
 
 def test_a_stored_calibration_of_this_very_judge_lets_it_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,13 +81,14 @@ def test_a_stored_calibration_of_this_very_judge_lets_it_pass(tmp_path: Path, ca
             with Store.open(tmp_path / "store") as store:
                 store.save_calibration(found)
 
+        two = runs(tmp_path)["good"].id, runs(tmp_path)["base"].id
         calibrate(0.9, 0.8, "another judge's digest")
-        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        assert harness(tmp_path, "compare", *two) == 2
         calibrate(0.7, 0.5)
-        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        assert harness(tmp_path, "compare", *two) == 2
         assert "not shown: judge 'polite' agrees with people" in " ".join(capsys.readouterr().out.split())
         calibrate(0.85, 0.7)
-        assert harness(tmp_path, "run", suite, "-c", "good") == 0
+        assert harness(tmp_path, "compare", *two) == 0
         told = " ".join(capsys.readouterr().out.split())
         assert "uncalibrated" not in told
         assert "kappa 0.85 [0.70, 0.95] on 80 labelled cases" in told
