@@ -425,6 +425,14 @@ async def open_run(
         writer.finish(status, {**provenance, **more, "work": job.tally.as_dict(), "server": figures, "served": served})
 
 
+def finished(store: Store, plan: Plan) -> RunRecord:
+    """The record of a run that this process has just ended. Another one that shares it (a baseline) may have begun it again by
+    now, only to find it done: it is as complete as it was, not running."""
+    record = store.run(plan.run_id)
+    ended = "partial" if plan.partial_reason else "complete"
+    return record if record.status == ended else replace(record, status=ended)
+
+
 async def execute(
     plan: Plan,
     client: Client,
@@ -463,7 +471,7 @@ async def execute(
             await job.work(plan.requests(), plan.size)
         finally:
             watcher.end()
-    return store.run(plan.run_id)
+    return finished(store, plan)
 
 
 def policy(suite: Suite) -> dict[str, Any]:

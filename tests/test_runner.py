@@ -417,3 +417,23 @@ def test_what_is_asked_is_what_the_suite_says(tmp_path: Path, store: Store) -> N
     asked = client.asked[0]
     assert asked.messages == (Message("system", "be brief"), Message("user", f"Q: {asked.case.vars['input']}"))
     assert asked.sampling == Sampling(**suite.sampling.as_dict() | {"stop": ()})
+
+
+def test_a_run_that_somebody_begins_again_at_once_is_as_complete_as_it_was(
+    store: Store, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands share a baseline: the second waits for the first to end it, and begins it before the first has looked."""
+    waiting: list[RunWriter] = []
+    finish = RunWriter.finish
+
+    def finish_and_begin(writer: RunWriter, *words: Any) -> None:
+        finish(writer, *words)
+        plan = Plan(suite, BASE)
+        waiting.append(store.begin_run(replace(store.run(plan.run_id), status="running"), "", {}, plan.requests()))
+
+    monkeypatch.setattr(RunWriter, "finish", finish_and_begin)
+    record = run(store, Plan(suite, BASE), FakeClient())
+    assert store.run(record.id).status == "running"
+    assert record.status == "complete"
+    assert record.ledger.scored == record.ledger.planned > 0
+    waiting[0].close()

@@ -24,7 +24,7 @@ from harness.scorefiles import ONLY, ScoreFiles, read_scores
 if TYPE_CHECKING:
     from harness.suite.gatefile import GateRules
     from reports.nouns import ReportView
-    from reports.source import CapabilityMean
+    from reports.source import CapabilityMean, Given
 
 EXIT = {Outcome.SHIP: 0, Outcome.OPTIMIZE: 1, Outcome.INCONCLUSIVE: 2}
 CANDIDATE, BASELINE = "candidate", "baseline"
@@ -157,6 +157,9 @@ class FileSource:
 
     def capability_means(self, run_ids: Sequence[str], /) -> Sequence[CapabilityMean]:
         return ()
+
+    def judgments(self, run_id: str, /) -> Iterator[Given]:
+        return iter(())  # a score file does not say who scored
 
     def score_rows(self, run_id: str, /) -> Iterator[ScoreRow]:
         if not self.brief:
