@@ -23,10 +23,11 @@ from harness.cli import scoring
 from harness.cli.options import today
 from harness.cli.power import card
 from harness.cli.progress import watcher
+from harness.cli.trained import told
 from harness.client import OpenAIClient
 from harness.errors import HarnessError, UsageError
 from harness.model import Candidate, Request, Response, RunRecord, ScoreRow, Split
-from harness.runner import OpenRun, Plan, check_plan, execute, open_run
+from harness.runner import OpenRun, Plan, check_plan, execute, finished, open_run
 from harness.serving.fleet import Fleet, serve_candidates
 from harness.serving.identity import DigestCache, identify
 from harness.serving.vllm import ServeOptions
@@ -254,7 +255,7 @@ async def _execute_all(
                     scores.scorers,
                     store,
                     watcher=watcher(),
-                    provenance=provenance(suite, judges.digest),
+                    provenance=provenance(suite, judges.digest) | told(store, plan.candidate.digest),
                     concurrency=suite.generation.concurrency,
                     scoring=scores.at_once,
                     health=fleet.check if fleet.servers else None,
@@ -297,7 +298,7 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
                 for one in dict.fromkeys([base, name] if isinstance(base, str) else [name]):
                     opened[one] = await stack.enter_async_context(_opened(suite, plans[one], store, judges, fleet))
                 await _ask_pair(store, opened, name, base)
-            runs |= {one: store.run(plans[one].run_id) for one in opened}
+            runs |= {one: finished(store, plans[one]) for one in opened}
     return runs
 
 
@@ -349,7 +350,7 @@ async def _opened(suite: Suite, plan: Plan, store: Store, judges: scoring.Scorin
             scores.scorers,
             store,
             watcher=watcher(),
-            provenance=provenance(suite, judges.digest),
+            provenance=provenance(suite, judges.digest) | told(store, plan.candidate.digest),
             concurrency=suite.generation.concurrency,
             scoring=scores.at_once,
             health=fleet.check if fleet.servers else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,12 @@ NARROWEST = 9
 def command(suite: str | None, as_json: bool, store_dir: Path) -> None:
     """List the runs in the store: id, suite, candidate, status, denominator, verdict."""
     from harness.cli.layout import fit
+    from harness.cli.trained import made_by
 
     with open_store(store_dir) as store:
         records = store.runs(suite)
-        rows = [_row(store, record) for record in records]
+        made = made_by(store)
+        rows = [_row(store, record) | _trained(made, record) for record in records]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
@@ -44,6 +46,14 @@ def command(suite: str | None, as_json: bool, store_dir: Path) -> None:
     widths = _widths(table, shutil.get_terminal_size().columns)
     for line in table:
         click.echo("  ".join(fit(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for name, training in dict.fromkeys((row["candidate"], row["training"]) for row in rows if "training" in row):
+        click.echo(f"{fit(name, 24).rstrip()} was made by training {training}")
+
+
+def _trained(made: Mapping[str, str], record: RunRecord) -> dict[str, str]:
+    """Which training made the candidate, where the store knows."""
+    text = made.get(record.candidate.digest)
+    return {"training": text} if text else {}
 
 
 def _widths(table: Sequence[Sequence[str]], columns: int) -> list[int]:

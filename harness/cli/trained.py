@@ -172,15 +172,18 @@ def weights_of(recipe: Recipe, path: Path, cache: DigestCache) -> str | None:
 
 def told(store: Store, weights: str) -> dict[str, str]:
     """What a run's provenance says of how its candidate was trained; empty where the store knows nothing."""
-    from harness.store.trainings import cases_of, trained
+    text = made_by(store).get(weights)
+    return {"training": text} if text else {}
 
-    found = trained(store, weights)
-    if found is None:
-        return {}
-    made, step = found
-    rows = sum(file.rows for file in made.data)
-    cases = len(cases_of(store, made.id))
-    parts = [f"{made.id}: {made.stage} on {rows:,} rows"]
-    parts += [f"of {cases:,} cases"] if cases else []
-    parts += [f"at step {step}"] if step is not None else []
-    return {"training": ", ".join(parts)}
+
+def made_by(store: Store) -> dict[str, str]:
+    """weights (a candidate's digest) -> the training that made them, in words; of several the latest."""
+    from harness.store.trainings import cases_of, trainings
+
+    found: dict[str, str] = {}
+    for made in reversed(trainings(store)):
+        rows, cases = sum(file.rows for file in made.data), len(cases_of(store, made.id))
+        text = f"{made.id}: {made.stage} on {rows:,} rows" + (f", of {cases:,} cases" if cases else "")
+        found |= {point.weights: f"{text}, at step {point.step}" for point in made.checkpoints if point.weights}
+        found |= {made.weights: text} if made.weights else {}
+    return found

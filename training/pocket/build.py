@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from training.checkpoints import LOG
 from training.pocket import fresh
 from training.pocket.generate import (
     CAPABILITIES,
@@ -104,6 +105,7 @@ def build_adapters() -> None:
         target = SUITE / "models" / name
         shutil.rmtree(target, ignore_errors=True)
         result = train(load_recipe(RECIPES / f"quickstart_{name}.yaml").with_(output_dir=str(target)), progress=_say)
+        shutil.rmtree(target / LOG)  # an adapter that ships is its two files
         print(
             f"{name}: {result.rows} rows, {result.steps} steps in {result.seconds:.0f} s, loss {result.metrics['train_loss']:.3f}"
         )
