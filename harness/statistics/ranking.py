@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, stdtrit
 
 from harness.errors import DataError, UsageError
@@ -235,6 +234,8 @@ def _strengths(names: Sequence[str], fit: _Fit, n: int, level: float) -> tuple[S
 
 def _apart(names: Sequence[str], first: NDArray[np.int64], second: NDArray[np.int64], shares: Floats) -> str:
     """Why the comparisons rank nothing: somebody was not compared, or nobody of some won against the others."""
+    from scipy.sparse.csgraph import connected_components  # 12 MB, which every report would carry
+
     beaten = np.zeros((len(names), len(names)))
     np.add.at(beaten, (first, second), shares > 0.0)
     np.add.at(beaten, (second, first), shares < 1.0)
