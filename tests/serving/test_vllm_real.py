@@ -95,10 +95,12 @@ def test_serves_base_and_adapters_and_dies_in_plain_words(tmp_path: Path) -> Non
                 assert (response.error, response.finish_reason, response.completion_tokens) == (None, "length", 8)
                 assert (response.prompt_tokens or 0) > 5
             assert [r.text for r in of_plain] != [r.text for r in of_tuned]
-            for beside, alone in zip(
-                await asyncio.gather(answers(server, plain, 16), answers(server, tuned, 16)), (of_plain, of_tuned), strict=True
-            ):  # asked together, the base answers as itself and the adapter as itself
-                assert sum(a.text == b.text for a, b in zip(beside, alone, strict=True)) >= 12
+            beside = await asyncio.gather(answers(server, plain, 16), answers(server, tuned, 16))
+            for mixed, own, other in ((beside[0], of_plain, of_tuned), (beside[1], of_tuned, of_plain)):
+                # Asked together, base and adapter answer as themselves. Some answers of a model with random weights hang on the
+                # batch; where the base got the adapter's weights, none was its own.
+                assert alike(mixed, own) > alike(mixed, other)
+                assert alike(mixed, own) >= 4
             await server.load_adapter("later", tmp_path / "second", base)
             later = Candidate("later", "later", "2")
             assert [r.text for r in await answers(server, later, 16)] != [r.text for r in of_tuned]
@@ -118,6 +120,10 @@ def test_serves_base_and_adapters_and_dies_in_plain_words(tmp_path: Path) -> Non
     pids = asyncio.run(main())
     assert not wait_gone(pids, 5)
     check_stages(said, (tmp_path / "vllm.log").read_text(errors="replace"))
+
+
+def alike(some: list[Response], others: list[Response]) -> int:
+    return sum(a.text == b.text for a, b in zip(some, others, strict=True))
 
 
 def check_stages(said: list[str], log: str) -> None:
