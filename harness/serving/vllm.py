@@ -232,6 +232,8 @@ def environment(outer: Mapping[str, str], base: str, options: ServeOptions) -> d
     kept |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
     kept |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     kept["VLLM_ENGINE_READY_TIMEOUT_S"] = str(max(1, round(options.startup_timeout_s)))
+    if kept.get("VLLM_LOGGING_LEVEL") != "DEBUG":
+        kept["VLLM_LOGGING_LEVEL"] = "INFO"  # the log tells how far a start is and why it failed; importing trl sets it to ERROR
     if local:
         kept |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if is_cpu(options):

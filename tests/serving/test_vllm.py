@@ -298,6 +298,10 @@ def test_the_environment_keeps_secrets_and_telemetry_away(tmp_path: Path) -> Non
     hub = environment({**outer, "VLLM_CPU_KVCACHE_SPACE": "9"}, "owner/name", ServeOptions(device="cpu"))
     assert ("HF_HUB_OFFLINE" in hub, hub["HF_TOKEN"], hub["VLLM_CPU_KVCACHE_SPACE"]) == (False, "x", "9")
     assert "OPENAI_API_KEY" not in hub
+    for outside, level in (("ERROR", "INFO"), ("DEBUG", "DEBUG")):  # trl, imported in this process, sets ERROR
+        assert environment({"VLLM_LOGGING_LEVEL": outside}, str(tmp_path), ServeOptions())["VLLM_LOGGING_LEVEL"] == level
+    own = environment({}, str(tmp_path), ServeOptions(env={"VLLM_LOGGING_LEVEL": "WARNING"}))
+    assert own["VLLM_LOGGING_LEVEL"] == "WARNING"
 
 
 def test_arguments_follow_the_options(tmp_path: Path) -> None:
