@@ -1,5 +1,5 @@
 """`harness loop` from suite to exit code: real runs, verdicts, curation and pages; the models are a scripted server's, and the
-training is played (test_loop.py has the state machine; `make loop` in docs/loop.md is the real thing on the quickstart)."""
+training is played. tests/test_loop.py has the state machine; docs/loop.md says what the real thing gave on the quickstart."""
 
 from __future__ import annotations
 
