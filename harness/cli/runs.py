@@ -32,7 +32,7 @@ def command(suite: str | None, as_json: bool, store_dir: Path) -> None:
 
     with open_store(store_dir) as store:
         records = store.runs(suite)
-        made = made_by(store)
+        made = made_by(store, {record.candidate.digest for record in records})
         rows = [_row(store, record) | _trained(made, record) for record in records]
     if as_json:
         for row in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,16 +172,18 @@ def weights_of(recipe: Recipe, path: Path, cache: DigestCache) -> str | None:
 
 def told(store: Store, weights: str) -> dict[str, str]:
     """What a run's provenance says of how its candidate was trained; empty where the store knows nothing."""
-    text = made_by(store).get(weights)
+    text = made_by(store, {weights}).get(weights)
     return {"training": text} if text else {}
 
 
-def made_by(store: Store) -> dict[str, str]:
-    """weights (a candidate's digest) -> the training that made them, in words; of several the latest."""
+def made_by(store: Store, wanted: Collection[str]) -> dict[str, str]:
+    """weights (a candidate's digest) -> the training that made them, in words; of several the latest. Only those wanted."""
     from harness.store.trainings import cases_of, trainings
 
     found: dict[str, str] = {}
     for made in reversed(trainings(store)):
+        if made.weights not in wanted and all(point.weights not in wanted for point in made.checkpoints):
+            continue  # counting its cases is a query
         rows, cases = sum(file.rows for file in made.data), len(cases_of(store, made.id))
         text = f"{made.id}: {made.stage} on {rows:,} rows" + (f", of {cases:,} cases" if cases else "")
         found |= {point.weights: f"{text}, at step {point.step}" for point in made.checkpoints if point.weights}
