@@ -39,12 +39,12 @@ def refuse_leaks(recipe: Recipe, rows: Iterable[Row], cases: Iterable[Case], *, 
         leaks = [leak for text in sorted(texts) for leak in index.find(text, number)]
         if not leaks:
             continue
-        leak = max(leaks, key=_alike)
-        if _alike(leak) >= shared:
+        leak = max(leaks, key=lambda leak: leak.alike)
+        if leak.alike >= shared:
             refused.append(leak)
         else:
             similar += 1
-            worst = leak if worst is None or _alike(leak) > _alike(worst) else worst
+            worst = leak if worst is None or leak.alike > worst.alike else worst
     if refused:
         first = refused[0]
         raise TrainingError(
@@ -54,7 +54,3 @@ def refuse_leaks(recipe: Recipe, rows: Iterable[Row], cases: Iterable[Case], *, 
             todo="Take them out: `harness data decontaminate` does; what the gate asks must not be learnt",
         )
     return Guarded(len(known), similar, worst)
-
-
-def _alike(leak: Leak) -> float:
-    return max(leak.similarity, leak.jaccard or 0.0)

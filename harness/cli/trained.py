@@ -49,7 +49,7 @@ def _guard_lines(guarded: Guarded) -> Iterator[str]:
         worst = guarded.worst
         yield (
             f"  {guarded.similar:,} resemble one; most alike: row {worst.row + 1}, case {worst.target.id} "
-            f"({max(worst.similarity, worst.jaccard or 0.0):.0%} {worst.how})"
+            f"({worst.alike:.0%} {worst.how})"
         )
 
 

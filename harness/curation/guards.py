@@ -92,7 +92,7 @@ def _clean(row: Pair | Lesson, texts: set[str], what: str, gate: LeakIndex, limi
 
 def _share(leak: Leak, text: str) -> float:
     """How much of the gate's text stands in this one, or of this one in the gate's: what is embedded is repeated, too."""
-    return max(leak.similarity, leak.jaccard or 0.0, leak.words / max(1, len(words(text))))
+    return max(leak.alike, leak.words / max(1, len(words(text))))
 
 
 def _alike_in_length(pair: Pair, limits: Limits, out: Guarded) -> bool:

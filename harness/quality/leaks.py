@@ -58,6 +58,11 @@ class Leak:
     span: str
     jaccard: float | None = None
 
+    @property
+    def alike(self) -> float:
+        """How much of the target stands in the text, by whichever way says more; in [0, 1]."""
+        return max(self.similarity, self.jaccard or 0.0)
+
 
 def leaks(
     texts: Iterable[str], targets: Iterable[Target], *, n: int | None = DEFAULT_N, near: float | None = DEFAULT_NEAR
