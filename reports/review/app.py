@@ -21,11 +21,21 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from harness.errors import HarnessError, StoreError
+from harness.errors import HarnessError
 from harness.labels import COMMENT_CHARS, MARKS, RATER_CHARS
 from reports.review import views
 from reports.review.chat import MOST_CHARS, Chat
-from reports.review.forms import FILE_TYPES, Form, comment_of, form_of, rater_of, seconds_of, static_files, templates
+from reports.review.forms import (
+    FILE_TYPES,
+    Form,
+    comment_of,
+    endpoint_of,
+    fault_of,
+    rater_of,
+    seconds_of,
+    static_files,
+    templates,
+)
 from reports.review.guard import Guard
 from reports.review.queue import TIERS, Key
 from reports.review.session import KINDS, Review, Task
@@ -92,20 +102,12 @@ class Desk:
         return HTMLResponse(text.encode("utf-8", "replace"), status)
 
     async def fault(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException):
-            status, line = error.status_code, error.detail
-        else:
-            status, line = 503 if isinstance(error, StoreError) else 422, str(error)
-        return await run_in_threadpool(self.show, request, "fault.html.j2", status, line=visible(line), here="")
+        status, line = fault_of(error)
+        return await run_in_threadpool(self.show, request, "fault.html.j2", status, line=line, here="")
 
 
 def _page(desk: Desk, page: Page) -> Callable[[Request], Any]:
-    """A page as an endpoint: the form is read here, the work is done in a thread (the store may make it wait)."""
-
-    async def endpoint(request: Request) -> Response:
-        return await run_in_threadpool(_refreshed, desk, page, request, await form_of(request))
-
-    return endpoint
+    return endpoint_of(partial(_refreshed, desk, page))
 
 
 def _refreshed(desk: Desk, page: Page, request: Request, form: Form) -> Response:

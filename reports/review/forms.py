@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
+from harness.errors import StoreError
 from harness.labels import COMMENT_CHARS, RATER_CHARS
 from reports.text import visible
 
@@ -31,6 +34,22 @@ async def form_of(request: Request) -> dict[str, str]:
         return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=200))
     except ValueError:
         raise HTTPException(400, "This is no form of these pages.") from None
+
+
+def fault_of(error: Exception) -> tuple[int, str]:
+    """The status of the page that tells of an error, and its line."""
+    if isinstance(error, HTTPException):
+        return error.status_code, visible(error.detail)
+    return 503 if isinstance(error, StoreError) else 422, visible(str(error))
+
+
+def endpoint_of(work: Callable[[Request, Form], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """A page as an endpoint: the form is read here, the work is done in a thread (it may wait for the store or the disk)."""
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(work, request, await form_of(request))
+
+    return endpoint
 
 
 def comment_of(form: Form) -> str:

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -23,12 +24,22 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from harness.errors import HarnessError, StoreError
+from harness.errors import HarnessError
 from harness.labels import COMMENT_CHARS, RATER_CHARS
 from harness.quality.examples import Example, Kind, Turns
 from harness.quality.humancheck import ACCEPT, OTHER, REJECT, SKIP, Word, provenance
 from reports.nouns import MessageView, Text
-from reports.review.forms import FILE_TYPES, Form, comment_of, form_of, rater_of, seconds_of, static_files, templates
+from reports.review.forms import (
+    FILE_TYPES,
+    Form,
+    comment_of,
+    endpoint_of,
+    fault_of,
+    rater_of,
+    seconds_of,
+    static_files,
+    templates,
+)
 from reports.review.guard import Guard
 from reports.review.rows_session import RowReview
 from reports.review.views import MOST_MESSAGES, TEXT_CHARS, left_shown
@@ -82,20 +93,12 @@ class RowDesk:
         return HTMLResponse(text.encode("utf-8", "replace"), status)
 
     async def fault(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException):
-            status, line = error.status_code, error.detail
-        else:
-            status, line = 503 if isinstance(error, StoreError) else 422, str(error)
-        return await run_in_threadpool(self.show, request, "rows_fault.html.j2", status, line=visible(line), here="")
+        status, line = fault_of(error)
+        return await run_in_threadpool(self.show, request, "rows_fault.html.j2", status, line=line, here="")
 
 
 def _page(desk: RowDesk, page: Page) -> Callable[[Request], Any]:
-    """A page as an endpoint: the form is read here, the work is done in a thread (it writes, and waits for the disk)."""
-
-    async def endpoint(request: Request) -> Response:
-        return await run_in_threadpool(_refreshed, desk, page, request, await form_of(request))
-
-    return endpoint
+    return endpoint_of(partial(_refreshed, desk, page))
 
 
 def _refreshed(desk: RowDesk, page: Page, request: Request, form: Form) -> Response:
