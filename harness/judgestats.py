@@ -7,8 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from harness.model import Estimate, Judgment
 from harness.statistics import agreement, ranking
+
+_DRAWS = 4_000_000  # of units, in alpha's bootstrap: beyond 2,000 answers fewer draws do
 
 
 class Asked(Protocol):
@@ -39,15 +43,34 @@ class Given(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberSummary:
+    """One member of a panel. unparsed: share of answers it gave no verdict on. agrees: share of the other members' verdicts that
+    were its own, on average over the answers that it and another one judged."""
+
+    judge: str
+    unparsed: float
+    agrees: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSummary:
+    """How far a panel's members agree. alpha: Krippendorff's, of their values (interval) or of what they preferred (nominal)."""
+
+    alpha: Estimate
+    members: tuple[MemberSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeSummary:
     """One judge in one run. n: answers it was to judge. unscored: reason -> answers without a verdict; errored: those of them
     whose requests failed. modes, flags: how the verdict was read, what was noticed -> answers.
 
     position: share of pairs, judged in both orders, whose winner changed with the order; None for a judge of single answers.
     wins, wins_even: of pairs, share that the candidate won (a tie is half), and the same if answers were of one length.
-    spread: mean standard deviation over several samples of the judge (test against retest), None with one. outside: the largest
-    share of probability that lay outside the menu. requests: replies its verdicts rest on; sent: those really asked for by this
-    run, the others were stored. seconds: of all of them. tokens: of all of them, retries included.
+    spread: mean standard deviation over several samples of the judge (test against retest), None with one; of a panel over its
+    members, and panel says how far they agree. outside: the largest share of probability that lay outside the menu. requests:
+    replies its verdicts rest on; sent: those really asked for by this run, the others were stored. seconds: of all of them.
+    tokens: of all of them, retries included.
     """
 
     judge: str
@@ -67,11 +90,53 @@ class JudgeSummary:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
+    panel: PanelSummary | None = None
 
     @property
     def unparsed(self) -> float | None:
         """Share of answers without a verdict, whatever the reason."""
         return sum(self.unscored.values()) / self.n if self.n else None
+
+
+class _Members:
+    """What a panel's members said, one row an answer."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.pairwise = False
+        self.values: list[list[float | str | None]] = []
+        self.verdicts: list[list[bool | str | None]] = []
+        self.clusters: list[str] = []
+
+    def add(self, members: Iterable[Judgment], cluster: str) -> None:
+        said = list(members)
+        self.names = self.names or [one.judge for one in said]
+        self.pairwise |= any(one.preference is not None for one in said)
+        self.values.append([one.value if one.preference is None else one.preference for one in said])
+        self.verdicts.append([one.passed if one.preference is None else one.preference for one in said])
+        self.clusters.append(cluster)
+
+    def summary(self) -> PanelSummary:
+        alpha = agreement.krippendorff_alpha(
+            self.values,
+            np.random.default_rng(0),
+            metric="nominal" if self.pairwise else "interval",
+            clusters=self.clusters,
+            draws=min(2_000, max(200, _DRAWS // len(self.values))),
+        )
+        return PanelSummary(alpha, tuple(self._member(index, name) for index, name in enumerate(self.names)))
+
+    def _member(self, index: int, name: str) -> MemberSummary:
+        shares, clusters = [], []
+        for row, cluster in zip(self.verdicts, self.clusters, strict=True):
+            others = [verdict for other, verdict in enumerate(row) if other != index and verdict is not None]
+            if row[index] is not None and others:
+                shares.append(sum(verdict == row[index] for verdict in others) / len(others))
+                clusters.append(cluster)
+        unread = sum(row[index] is None for row in self.verdicts)
+        return MemberSummary(
+            name, unread / len(self.verdicts), agreement.difference(shares, [0.0] * len(shares), clusters=clusters)
+        )
 
 
 class _Count:
@@ -84,6 +149,7 @@ class _Count:
         self.flags: Counter[str] = Counter()
         self.turned: list[bool] = []
         self.pairs: list[tuple[float, int, str]] = []
+        self.members = _Members()
         self.spread = self.seconds = 0.0
         self.spreads = 0
         self.outside: float | None = None
@@ -100,6 +166,8 @@ class _Count:
         self.turned += [first != second for first, second in said.orders if first and second]
         if said.preference is not None and said.value is not None:
             self.pairs.append((said.value, given.longer or 0, given.cluster or given.case_id))
+        if said.members:
+            self.members.add(said.members, given.cluster or given.case_id)
         if said.spread is not None:
             self.spread, self.spreads = self.spread + said.spread, self.spreads + 1
         if said.outside is not None:
@@ -132,6 +200,7 @@ class _Count:
             prompt_tokens=self.prompt,
             completion_tokens=self.completion,
             seconds=self.seconds,
+            panel=self.members.summary() if self.members.names else None,
         )
 
 

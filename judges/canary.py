@@ -4,7 +4,7 @@ prompts, a prompt that no longer fits) shows there before it shows in a verdict.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.model import CanaryResult, Case, Client, Judgment, Response
 from judges.base import Judge
@@ -13,9 +13,15 @@ from judges.rubric import CanaryFile
 
 async def judge_canaries(judge: Judge, asker: Client) -> tuple[CanaryResult, ...]:
     """Every canary of the judge, and of the members of a panel."""
-    judges: list[Judge] = [judge, *getattr(judge, "members", ())]
-    found = await asyncio.gather(*(_judge(one, canary, asker) for one in judges for canary in one.spec.canaries))
+    found = await asyncio.gather(*(_judge(one, canary, asker) for one in with_members(judge) for canary in one.spec.canaries))
     return tuple(found)
+
+
+def with_members(judge: Judge) -> Iterator[Judge]:
+    """The judge and, of a panel, everybody who sits on it, however deep."""
+    yield judge
+    for member in getattr(judge, "members", ()):
+        yield from with_members(member)
 
 
 def drifted(results: Sequence[CanaryResult]) -> tuple[CanaryResult, ...]:

@@ -5,7 +5,7 @@ Shares are in percent, biases in points, and a figure that cannot be told has it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.calibration import FAIL, FIRST, PASS, SECOND, TIE
@@ -24,6 +24,48 @@ _BIASES = {
     "lenient": ("passes, over people", "pt"),
     "lenient by score": ("score, over people's", "pt"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One figure of the table that holds judges beside each other. short: its name where there is little room."""
+
+    short: str
+    name: str
+    of: Callable[[Calibration], Estimate | None]
+    unit: str = ""
+    digits: int | None = None
+
+
+_COLUMNS = (
+    Column("kappa", "Kappa", lambda one: one.kappa),
+    Column("agree", "Agreement", lambda one: one.agreement, "%"),
+    Column("unread", "No verdict", lambda one: one.unparsed_share, "%"),
+    Column("order", "Order", lambda one: one.biases.get("order"), "%"),
+    Column("longer", "Longer", lambda one: one.biases.get("longer"), "pt"),
+    Column("own", "Own", lambda one: one.biases.get("own"), "pt"),
+    Column("passes", "Passes", lambda one: one.biases.get("lenient"), "pt"),
+    Column("tokens", "Tokens", lambda one: one.usage.get("tokens"), digits=0),
+    Column("seconds", "Seconds", lambda one: one.usage.get("seconds"), digits=0),
+)
+_ALWAYS = 3  # of these columns; the others where some judge has the figure
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One judge in the table. figures: in the order of its columns; None: it has no such figure."""
+
+    name: str
+    cases: str
+    figures: tuple[Figure | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Judges of one kind beside each other, as in AlpacaEval's table of annotators."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +92,28 @@ class JudgeView:
     notes: tuple[str, ...]
 
 
+def tables_of(found: Sequence[Calibration]) -> Iterator[Table]:
+    """Every judge in one line, one table a kind; nothing where there is only one judge."""
+    for kind in dict.fromkeys(one.kind for one in found) if len(found) > 1 else ():
+        judges = [one for one in found if one.kind == kind]
+        columns = tuple(c for i, c in enumerate(_COLUMNS) if i < _ALWAYS or any(c.of(one) for one in judges))
+        yield Table(columns, tuple(Row(_name(one), f"{one.n:,}", tuple(_cells(one, columns))) for one in judges))
+
+
+def _cells(one: Calibration, columns: Sequence[Column]) -> Iterator[Figure | None]:
+    for column in columns:
+        estimate = column.of(one)
+        yield None if estimate is None else _figure(column.short, estimate, column.unit, digits=column.digits)
+
+
+def _name(one: Calibration) -> str:
+    return label(one.judge, 80) + (f" on {label(one.capability, 40)}" if one.capability else "")
+
+
 def view_of(one: Calibration) -> JudgeView:
-    where = f" on {label(one.capability, 40)}" if one.capability else ""
     names = list(one.confusion)
     return JudgeView(
-        name=label(one.judge, 80) + where,
+        name=_name(one),
         summary=f"{one.kind}, {plural(one.n_labels, 'labelled case')}, {one.n:,} with a verdict",
         figures=tuple(_figures(one)),
         verdicts=tuple(VERDICTS[name] for name in names),
@@ -65,8 +124,8 @@ def view_of(one: Calibration) -> JudgeView:
 
 def render(found: Sequence[Calibration]) -> str:
     """One self-contained HTML page."""
-    views = [view_of(one) for one in found]
-    return page("Judges and people", [("judges", "Judges and people", "calibration.html.j2")], judges=views)
+    views, tables = [view_of(one) for one in found], list(tables_of(found))
+    return page("Judges and people", [("judges", "Judges and people", "calibration.html.j2")], judges=views, tables=tables)
 
 
 def _notes(title: str, counts: Mapping[str, int]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.judgestats import JudgeSummary, summarise
+from harness.judgestats import JudgeSummary, PanelSummary, summarise
 from harness.model import Estimate, JudgeStanding, RunRecord, Verdict
 from reports import words
 from reports.nouns import Fact, JudgeView, Tone
@@ -17,6 +17,7 @@ from reports.text import UNKNOWN, label, plain, plural, seconds
 
 _DRIFT = 5  # canaries told of
 _SPEAKS = "addresses-the-judge"
+_AMONG_MEMBERS = "Spread over its members"
 
 
 def remarks(verdict: Verdict | None) -> dict[str, str]:
@@ -45,7 +46,8 @@ def views(source: ReportSource, run: RunRecord, base: RunRecord | None, verdict:
     for name, about in kept["judges"].items():
         asked = [label(cap) for cap, names in kept.get("capabilities", {}).items() if name in names]
         mine, other = ours.get(name, JudgeSummary(name)), theirs.get(name, JudgeSummary(name)) if base else None
-        drift = [*_canaries(name, run), *(_canaries(name, base) if base else ())]
+        who = (name, *about.get("members", ()))
+        drift = [*_canaries(who, run), *(_canaries(who, base) if base else ())]
         found.append(_view(name, about, asked, standing.get(name), mine, other, drift))
     return tuple(found)
 
@@ -95,17 +97,17 @@ def _standing(standing: JudgeStanding | None) -> str:
     return f"agrees with people at kappa {kappa.value:.2f}{bounds} on {plural(standing.n_labels, 'labelled case')}"
 
 
-def _canaries(name: str, run: RunRecord) -> Iterator[str]:
-    """Answers of known quality that were judged otherwise than they should have been."""
+def _canaries(who: Sequence[str], run: RunRecord) -> Iterator[str]:
+    """Answers of known quality that a judge, or a member of its panel, judged otherwise than they should have been."""
     kept = run.provenance.get("judging")
     moved = [
         canary
         for canary in (kept.get("canaries", ()) if isinstance(kept, Mapping) else ())
-        if canary.get("judge") == name and canary.get("state") != "held"
+        if canary.get("judge") in who and canary.get("state") != "held"
     ]
     yield from (label(canary.get("text", ""), 200) for canary in moved[:_DRIFT])
     if len(moved) > _DRIFT:
-        yield f"{len(moved) - _DRIFT} more canaries of judge {label(name, 40)} moved"
+        yield f"{len(moved) - _DRIFT} more canaries of judge {label(who[0], 40)} moved"
 
 
 def _speaking(summary: JudgeSummary, who: str) -> Iterator[str]:
@@ -119,10 +121,13 @@ def _speaking(summary: JudgeSummary, who: str) -> Iterator[str]:
 
 def _facts(ours: JudgeSummary, theirs: JudgeSummary | None) -> Iterator[Fact]:
     """Only figures that one of the two runs has."""
+    panel = ours.panel or (theirs.panel if theirs else None)
     for key, name in _FIGURES:
+        name = _AMONG_MEMBERS if panel and key == "spread" else name
         mine, other = _figure(ours, key), _figure(theirs, key) if theirs else (None, "")
         if mine[0] is not None or other[0] is not None:
             yield Fact(key, name, mine[0], other[0], mine[1], other[1])
+    yield from _panel_facts(ours.panel, theirs.panel if theirs else None)
     for kind, said, counts, others in (
         ("unscored", "No verdict: ", ours.unscored, theirs.unscored if theirs else {}),
         ("mode", "Read as ", ours.modes, theirs.modes if theirs else {}),
@@ -132,6 +137,36 @@ def _facts(ours: JudgeSummary, theirs: JudgeSummary | None) -> Iterator[Fact]:
             if ":" not in reason:  # such a flag's kind is told of in the warning
                 name = label(reason, 60)
                 yield _count(f"{kind}.{name}", said + name, _times(ours, counts, reason), _times(theirs, others, reason))
+
+
+def _panel_facts(ours: PanelSummary | None, theirs: PanelSummary | None) -> Iterator[Fact]:
+    """How far a panel's members agree with one another, and which of them stands apart."""
+    if not (panel := ours or theirs):
+        return
+    yield _estimates("alpha", "Its members agree (Krippendorff's alpha)", *(p.alpha if p else None for p in (ours, theirs)))
+    for index, member in enumerate(panel.members):
+        name = label(member.judge, 40)
+        mine, other = (p.members[index] if p else None for p in (ours, theirs))
+        agrees = (one.agrees if one else None for one in (mine, other))
+        yield _estimates(f"member.{name}.agrees", f"{name} says what other members say", *agrees, share=True)
+        if any(one and one.unparsed for one in (mine, other)):
+            ours_missing, theirs_missing = (one.unparsed if one else None for one in (mine, other))
+            shown = _share(ours_missing), _share(theirs_missing)
+            yield Fact(f"member.{name}.unparsed", f"{name} without a verdict", ours_missing, theirs_missing, *shown)
+
+
+def _estimates(key: str, name: str, ours: Estimate | None, theirs: Estimate | None, *, share: bool = False) -> Fact:
+    mine, other = (one.value if one else None for one in (ours, theirs))
+    return Fact(key, name, mine, other, _with_interval(ours, share=share), _with_interval(theirs, share=share))
+
+
+def _with_interval(found: Estimate | None, *, share: bool) -> str:
+    if found is None or found.value is None:
+        return UNKNOWN
+    scale, digits = (100.0, 1) if share else (1.0, 2)
+    low, high = found.low, found.high
+    bounds = "" if low is None or high is None else f" [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+    return f"{scale * found.value:.{digits}f}{'%' if share else ''}{bounds}"
 
 
 def _times(summary: JudgeSummary | None, counts: Mapping[str, int], reason: str) -> int | None:
@@ -167,11 +202,7 @@ def _figure(summary: JudgeSummary, key: str) -> tuple[float | int | None, str]:
     if value is None or (not summary.n and key != "n"):
         return None, UNKNOWN
     if isinstance(value, Estimate):
-        if value.value is None:
-            return None, UNKNOWN
-        known = value.low is not None and value.high is not None
-        bounds = f" [{100 * (value.low or 0):.1f}, {100 * (value.high or 0):.1f}]" if known else ""
-        return value.value, f"{_share(value.value)}{bounds}"
+        return value.value, _with_interval(value, share=True)
     if key in ("unparsed", "outside"):
         return value, _share(value)
     if key == "seconds":

@@ -36,11 +36,14 @@ class JudgedCases:
 
 
 def judged_cases(store: Store, run_id: str, labels: Path | None, *, only: str | None, pass_at: float) -> Iterator[JudgedCases]:
-    """Every judge of the run on every capability that has labels. UsageError when nothing can be held against people."""
+    """Every judge of the run, and every member of a panel (PANEL/MEMBER), on every capability that has labels. UsageError when
+    nothing can be held against people."""
     run = store.run(run_id)
     by_judge: dict[tuple[str, str, str], list[StoredJudgment]] = {}
-    for stored in store.judgments(run.id, only):
-        by_judge.setdefault((stored.judgment.judge, stored.judgment.digest, stored.capability), []).append(stored)
+    for stored in store.judgments(run.id, only.partition("/")[0] if only else None):
+        for one in _with_members(stored):
+            if only in (None, one.judgment.judge, stored.judgment.judge):
+                by_judge.setdefault((one.judgment.judge, one.judgment.digest, one.capability), []).append(one)
     if not by_judge:
         who = f"no judge {only!r}" if only else "no judge"
         raise UsageError(f"run {run.id} has {who}", todo="Name a run of a suite with judges: harness runs")
@@ -58,6 +61,16 @@ def judged_cases(store: Store, run_id: str, labels: Path | None, *, only: str | 
             f"nobody has labelled what the judges of run {run.id} judged",
             todo=f"Label some cases (harness review {run.id}), or name a file with --labels",
         )
+
+
+def _with_members(stored: StoredJudgment) -> Iterator[StoredJudgment]:
+    """The judgment and, of a panel's, what each member said, under both names. Of seconds only the panel's are known."""
+    yield stored
+    panel = stored.judgment.judge
+    for said in stored.judgment.members:
+        name = said.judge if said.judge.startswith(f"{panel}/") else f"{panel}/{said.judge}"
+        asked = replace(stored.asked, requests=said.attempts, sent=0, seconds=0.0)
+        yield from _with_members(replace(stored, judgment=replace(said, judge=name), asked=asked))
 
 
 def drawn(kept: LabelStore, matters: Sequence[Settled]) -> list[float | None]:
@@ -126,7 +139,7 @@ def _labelled(
 
 def _rulings(stored: StoredJudgment) -> tuple[Ruling, ...]:
     said: Judgment = stored.judgment
-    tokens, seconds = said.prompt_tokens + said.completion_tokens, stored.asked.seconds
+    tokens, seconds = said.prompt_tokens + said.completion_tokens, stored.asked.seconds or None
     spent = (tokens, seconds) if stored.asked.requests else (None, None)
     if stored.baseline_run_id is None:
         verdict = None if said.passed is None else "pass" if said.passed else "fail"

@@ -5,42 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.cli.layout import columns_of, fit, wrap
-from harness.model import Calibration, Estimate
-from reports.calibration import Figure, JudgeView, view_of
+from harness.model import Calibration
+from reports.calibration import Figure, JudgeView, Table, tables_of, view_of
 from reports.text import UNKNOWN
 
 _NAME = 34  # columns
+_LEAST_NAME = 10  # of a judge, whatever the figures take
 _UNITS = {"%": " % ", "pt": " pt", "": "   "}
 
 
 def lines(found: Sequence[Calibration]) -> Iterator[str]:
-    if len(found) > 1:
-        yield from _overview(found)
+    for table in tables_of(found):
+        yield from _beside(table)
     for one in found:
         if len(found) > 1:
             yield ""
         yield from _of_judge(view_of(one))
 
 
-def _overview(found: Sequence[Calibration]) -> Iterator[str]:
-    """Shares in percent, biases in points."""
-    yield f"{'judge':<{_NAME - 6}} {'cases':>6} {'kappa':>6} {'agree':>6} {'unread':>6} {'order':>6} {'longer':>7}"
-    for one in found:
-        name = one.judge if not one.capability else f"{one.judge} on {one.capability}"
-        cells = [
-            f"{one.n:,}".rjust(6),
-            _cell(one.kappa, 1, 6, 2),
-            _cell(one.agreement, 100, 6),
-            _cell(one.unparsed_share, 100, 6),
-        ]
-        cells += [_cell(one.biases.get("order"), 100, 6), _cell(one.biases.get("longer"), 100, 7, sign=True)]
-        yield f"{fit(name, _NAME - 6)} {' '.join(cells)}"
-
-
-def _cell(estimate: Estimate | None, scale: float, width: int, digits: int = 1, *, sign: bool = False) -> str:
-    if estimate is None or estimate.value is None:
-        return UNKNOWN.rjust(width)
-    return f"{scale * estimate.value:>{'+' if sign else ''}{width}.{digits}f}"
+def _beside(table: Table) -> Iterator[str]:
+    """Shares in percent, biases in points, tokens and seconds per 1,000 cases."""
+    heads = ["cases", *(column.short for column in table.columns)]
+    rows = [[row.cases, *(UNKNOWN if figure is None else figure.value for figure in row.figures)] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    name = max(_LEAST_NAME, min(_NAME, 80 - sum(width + 1 for width in widths)))
+    for first, cells in [("judge", heads), *((row.name, cells) for row, cells in zip(table.rows, rows, strict=True))]:
+        yield f"{fit(first, name)} {' '.join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))}"
 
 
 def _of_judge(view: JudgeView) -> Iterator[str]:

@@ -28,7 +28,7 @@ from harness.suite import Capability, Suite
 from harness.suite.judges import decisive
 from harness.suite.spec import CandidateFile, SuiteFile
 from judges import Judge, JudgeSpec, build_all
-from judges.canary import judge_canaries
+from judges.canary import judge_canaries, with_members
 
 CANARY = Case("canary", "canary", {})
 LOOKUP = 500  # answers looked at together
@@ -118,6 +118,7 @@ class Jury:
             "pairwise": spec.pairwise,
             "models": [{"name": model.name, "model": model.base or model.model, "digest": model.digest} for model in models],
             "rubric": spec.rubric.name if spec.rubric else None,
+            "members": [member.spec.name for member in with_members(self.judges[name])][1:],
         }
 
 
@@ -220,7 +221,7 @@ async def kept(
     """What a run keeps of its judges at its end. earlier: canaries of judges that were asked nothing this time."""
     found = [plain(result) for result in await canaries(jury, desk, writer, before)]
     anew = {result["judge"] for result in found}
-    digests = {judge.digest for judge in jury.judges.values()}
+    digests = {one.digest for judge in jury.judges.values() for one in with_members(judge)}
     held = [result for result in earlier if result["judge"] not in anew and result["judgment"]["digest"] in digests]
     return {"judging": {**jury.described(), "baseline": others.run_id, "canaries": [*held, *found]}}
 

@@ -33,7 +33,7 @@ def test_two_judges_on_the_same_labels(tmp_path: Path, capsys: Any) -> None:
     words = ["judge", "calibrate", "--labels", SWAP, "--judgments", SWAP, "--judgments", VANILLA]
     assert harness(tmp_path, *words) == 0
     text = capsys.readouterr().out
-    assert "GPT-4/Swap                      100   0.86   93.0    0.0    3.0    +0.5" in text
+    assert "GPT-4/Swap                           100  0.86  93.0    0.0   3.0   +0.5" in text
     assert "GPT-4/Vanilla: pairwise, 100 labelled cases, 100 with a verdict" in text
     assert max(map(columns_of, text.splitlines())) <= 80
     assert harness(tmp_path, *words, "--json") == 0
@@ -117,7 +117,16 @@ def judged(case_id: str, value: float | None, **changes: Any) -> Judgment:
     return Judgment("tone", "d" * 32, case_id, value, passed, prompt_tokens=90, completion_tokens=10, **changes)
 
 
-def store_with_judgments(folder: Path, *, pairwise: bool = False, n: int = 40) -> Store:
+def members(case_id: str, number: int) -> tuple[Judgment, ...]:
+    """A member by name that is right, and one that the panel holds itself and that never is."""
+    right = number % 2 == 0
+    said = ((right, "ann", "a"), (not right, "tone/2", "b"))
+    return tuple(
+        Judgment(name, letter * 32, case_id, float(word), word, attempts=1, prompt_tokens=50) for word, name, letter in said
+    )
+
+
+def store_with_judgments(folder: Path, *, pairwise: bool = False, panel: bool = False, n: int = 40) -> Store:
     """Runs base1 and cand1; the judge passes the candidate's answer (or prefers it) where its number is even. Case 3 unscored."""
     store = Store.open(folder / "store")
     texts = {i: f"right {i}" for i in range(n)}
@@ -131,6 +140,8 @@ def store_with_judgments(folder: Path, *, pairwise: bool = False, n: int = 40) -
                 word = "candidate" if i % 2 == 0 else "baseline"
                 orders = ((word, word),) if i % 5 else (("candidate", "baseline"),)
                 said = judged(request.case.id, 0.5, preference=word if i % 5 else "tie", orders=orders)
+            elif panel:
+                said = judged(request.case.id, float(i % 2 == 0), members=members(request.case.id, i))
             else:
                 said = (
                     judged(request.case.id, None, unscored="judge-refused")
@@ -243,6 +254,29 @@ def test_a_stored_pairwise_judge_in_both_orders(tmp_path: Path, capsys: Any) -> 
     assert one["biases"]["order"]["value"] == pytest.approx(8 / 40)
     assert one["confusion"]["1"] == {"1": 16, "2": 0, "tie": 4}
     assert one["biases"]["longer"]["n"] == sum(i % 7 > 0 for i in range(40))
+
+
+def test_a_panel_and_each_of_its_members_are_held_against_people(tmp_path: Path, capsys: Any) -> None:
+    """The second member is always wrong; the panel's word is the first one's."""
+    store = store_with_judgments(tmp_path, panel=True)
+    rate(store)
+    assert harness(tmp_path, "judge", "calibrate", "--run", "cand1", "--json") == 0
+    panel, right, wrong = found(capsys)
+    assert [one["judge"] for one in (panel, right, wrong)] == ["tone", "tone/ann", "tone/2"]
+    assert [one["agreement"]["value"] for one in (panel, right, wrong)] == [1.0, 1.0, 0.0]
+    assert (right["usage"]["tokens"]["value"], "seconds" in right["usage"]) == (50_000, False)
+    assert panel["usage"]["seconds"]["value"] == 500
+    assert [kept.judge for kept in store.calibrations(["a" * 32, "b" * 32])] == ["tone/2", "tone/ann"]
+    assert harness(tmp_path, "judge", "calibrate", "--run", "cand1", "--judge", "tone/ann", "--json") == 0
+    assert [one["judge"] for one in found(capsys)] == ["tone/ann"]
+    assert harness(tmp_path, "judge", "calibrate", "--run", "cand1", "--judge", "tone/bob") == 3
+    assert "no judge 'tone/bob'" in capsys.readouterr().err
+    page = tmp_path / "page.html"
+    assert harness(tmp_path, "judge", "calibrate", "--run", "cand1", "--html", page) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["judge", "cases", "kappa", "agree", "unread", "passes", "tokens", "seconds"]
+    assert lines[2].split() == ["tone/ann", "on", "math", "40", "1.00", "100.0", "0.0", "+0.0", "50,000", "–"]
+    assert "Judges beside each other" in page.read_text()
 
 
 def test_labels_of_a_file_about_a_stored_run(tmp_path: Path, capsys: Any) -> None:

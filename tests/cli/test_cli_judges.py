@@ -218,6 +218,30 @@ def test_a_judge_may_be_one_of_the_candidates(tmp_path: Path) -> None:
         assert server.counts["judge"] == 0
 
 
+def test_a_panel_is_reported_with_its_members_and_their_canaries(tmp_path: Path) -> None:
+    """`other` likes everything, so it agrees with `judge` on half of the answers of `bad`, and its canaries tell."""
+
+    def opinion(body: Body) -> Any:
+        found = verdict(body)
+        return json.dumps(found | ({"score": 5} if body["model"] == "other" else {}))
+
+    with scripted(opinion) as server:
+        other = f"{{kind: pointwise, rubric: helpfulness, model: {{model: other, endpoint: '{server.url}'}}}}"
+        judges = f"  easy: {other}\n  both: {{kind: panel, members: [polite, easy]}}\n"
+        suite = write_jury(tmp_path, server.url, judges=judges, checks="[{judge: both}]", margin=0.1)
+        out = tmp_path / "out.json"
+        assert harness(tmp_path, "run", suite, "-c", "bad", "--json", out) == 1
+        [judge] = json.loads(out.read_text())["judges"]
+        figures = judge["figures"]
+        assert figures["alpha"]["candidate"] < 0.1
+        assert figures["member.polite.agrees"] == {"candidate": 0.5, "baseline": 1.0}
+        assert figures["member.easy.agrees"]["candidate"] == 0.5
+        moved = [warning for warning in judge["warnings"] if "of judge 'easy'" in warning]
+        assert len(moved) == 2, "the two canaries that must be found bad"
+        assert harness(tmp_path, "run", suite, "-c", "bad", "--json", out) == 1, "nobody is asked again"
+    assert json.loads(out.read_text())["judges"][0]["warnings"] == judge["warnings"], "what canaries showed is kept"
+
+
 # -- pairwise --------------------------------------------------------------------------------------------------------------------
 
 PAIRWISE = "kind: pairwise, rubric: pairwise-preference"

@@ -76,6 +76,71 @@ def test_pairs_have_a_position_bias_and_win_rates_with_and_without_length() -> N
     assert tone.wins_even.value < 0.69, "a part of the wins is explained by length"
 
 
+def panel_said(number: int, *words: float | str | None) -> StoredJudgment:
+    """A panel's judgment with one word of each member: a value, a preference, or None for no verdict."""
+
+    def member(name: str, word: float | str | None) -> Judgment:
+        if isinstance(word, str):
+            return said(number, {"candidate": 1.0, "tie": 0.5}.get(word, 0.0), judge=name, preference=word).judgment
+        return said(number, word, judge=name, unscored=None if word is not None else "judge-cut").judgment
+
+    members = tuple(member(name, word) for name, word in zip(("ann", "bob", "cyd"), words, strict=False))
+    return said(number, 1.0, mode="panel", members=members, spread=0.1)
+
+
+def test_a_panel_tells_how_far_its_members_agree_and_who_stands_apart() -> None:
+    rows: list[tuple[float | None, ...]] = [(1.0, 0.75, 0.0), (0.0, 0.25, 1.0), (1.0, 1.0, 0.0), (0.25, 0.0, None)] * 10
+    panel = summarise(panel_said(i, *row) for i, row in enumerate(rows))["tone"].panel
+    assert panel is not None
+    assert panel.alpha.value == pytest.approx(alpha_by_hand(rows))
+    assert panel.alpha.low is not None
+    assert panel.alpha.low < alpha_by_hand(rows) < (panel.alpha.high or 0)
+    ann, bob, cyd = panel.members
+    assert [member.judge for member in panel.members] == ["ann", "bob", "cyd"]
+    assert (ann.unparsed, cyd.unparsed) == (0.0, 0.25)
+    assert ann.agrees.value == pytest.approx((3 * 0.5 + 1.0) / 4), "with one of two, three times; with the one left, once"
+    assert bob.agrees.value == ann.agrees.value
+    assert cyd.agrees.value == 0.0
+    assert ann.agrees.low is not None
+    assert summarise([said(1)])["tone"].panel is None
+
+
+def alpha_by_hand(rows: list[tuple[float | None, ...]]) -> float:
+    """Krippendorff 2011, with squared differences: 1 - observed / expected disagreement."""
+    units = [[value for value in row if value is not None] for row in rows]
+    every = [value for unit in units for value in unit]
+    seen = sum(sum((a - b) ** 2 for a in unit for b in unit) / (len(unit) - 1) for unit in units) / len(every)
+    expected = sum((a - b) ** 2 for a in every for b in every) / (len(every) * (len(every) - 1))
+    return 1 - seen / expected
+
+
+def test_a_panel_of_pairwise_judges_agrees_on_preferences() -> None:
+    rows = [("candidate", "candidate"), ("baseline", "candidate"), ("tie", "tie"), ("baseline", "baseline")] * 5
+    panel = summarise(panel_said(i, *row) for i, row in enumerate(rows))["tone"].panel
+    assert panel is not None
+    assert [member.agrees.value for member in panel.members] == [0.75, 0.75]
+    assert panel.alpha.value is not None
+    assert 0.5 < panel.alpha.value < 0.75
+
+
+def test_a_panels_page_names_its_members_and_their_canaries() -> None:
+    source = judged()
+    for run_id, record in source.records.items():
+        kept = dict(record.provenance["judging"])
+        kept["judges"] = {"tone": {**kept["judges"]["tone"], "kind": "panel", "members": ["ann", "bob"]}}
+        kept["canaries"] = [{"judge": "bob", "canary": "c", "state": "drifted", "text": "canary 'c' of judge 'bob': 0.00"}]
+        source.records[run_id] = replace(record, provenance={**record.provenance, "judging": kept})
+        source.said[run_id] = [panel_said(i, float(i % 2), float(i % 3 == 0)) for i in range(30)]
+    [judge] = built(source).judges
+    assert judge.warnings == ("canary 'c' of judge 'bob': 0.00",)
+    facts = {fact.key: fact for fact in judge.facts}
+    assert facts["alpha"].label == "Its members agree (Krippendorff's alpha)"
+    assert re.fullmatch(r"-?0\.\d\d \[-?\d\.\d\d, \d\.\d\d\]", facts["alpha"].candidate_shown)
+    assert facts["member.ann.agrees"].candidate_shown.startswith("50.0% [")
+    assert facts["spread"].label == "Spread over its members"
+    assert "ann says what other members say" in html.render(built(source))
+
+
 def judged(**changes: Any) -> FakeSource:
     """The small comparison, one capability of it by a judge."""
     source = seesaw()
