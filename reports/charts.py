@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from reports.choice import CombinationView
-from reports.nouns import CapabilityView, EvidenceView, SeesawView, TrackView
+from reports.nouns import CapabilityView, CurveView, EvidenceView, SeesawView, TrackView
 from reports.text import signed
 
 # 14 x 14 shapes around the origin, by mark: filled for what is shown, hollow for what is weaker.
@@ -185,3 +185,32 @@ def track(row: TrackView) -> Markup:
     name = escape(f"{row.name}: {row.first_shown} to {row.last_shown}")
     box = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
     return Markup(f'<svg class="trail" {box} role="img" aria-label="{name}">{lines}{dots}</svg>')  # noqa: S704 - as above
+
+
+def curve(view: CurveView) -> Markup:
+    """Lines over steps, each with its own dash beside its colour, and a rule at this candidate's step; ticks stand outside."""
+    width, height = 300.0, 120.0
+    (first, last), (low, high) = view.steps, view.values
+
+    def x(step: float) -> float:
+        return width * (step - first) / (last - first)
+
+    def line(number: int, points: Sequence[tuple[float, float]]) -> str:
+        placed = [(x(step), height * (high - value) / (high - low)) for step, value in points]
+        if len(placed) == 1:
+            (across, down) = placed[0]
+            placed = [(max(across - 2, 0.0), down), (min(across + 2, width), down)]
+        return f'<polyline class="c{number}" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in placed)}"/>'
+
+    parts = [f'<line class="grid" x1="0" x2="{width:g}" y1="{y:g}" y2="{y:g}"/>' for y in (0, height / 2, height)]
+    if view.at is not None:
+        parts.append(f'<line class="at" x1="{x(view.at):.1f}" x2="{x(view.at):.1f}" y1="0" y2="{height:g}"/>')
+    parts += [line(number, points) for number, (_, points) in enumerate(view.series)]
+    box = f'viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none" width="100%" height="{height:g}"'
+    return Markup(f'<svg class="curve" {box} role="img" aria-label="{escape(view.sentence)}">{"".join(parts)}</svg>')  # noqa: S704 - as above
+
+
+def key(number: int) -> Markup:
+    """The stroke of a curve's series, for its legend."""
+    line = f'<line class="c{number:d}" x1="0" x2="24" y1="4" y2="4"/>'
+    return Markup(f'<svg class="key" width="24" height="8" aria-hidden="true">{line}</svg>')  # noqa: S704 - a number

@@ -449,6 +449,37 @@ class JudgeView:
 
 
 @dataclass(frozen=True, slots=True)
+class CurveView:
+    """One panel of a training's curves. series: (name, points (step, value)) each. at: the step of this candidate, if it is a
+    checkpoint on the way. sentence: first and last value of each series, for those who do not see the drawing."""
+
+    title: str
+    series: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+    steps: tuple[float, float]
+    values: tuple[float, float]
+    at: int | None
+    ticks: tuple[str, str, str]  # from the top down
+    ends: tuple[str, str]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingView:
+    """The training that a run's candidate came of. facts, recipe: (name, value). files: (path, rows, sha256).
+
+    checkpoints: (step, loss on held-out rows, what it is).
+    """
+
+    sentence: str
+    facts: tuple[tuple[str, str], ...]
+    recipe: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, str, str], ...]
+    metrics: tuple[tuple[str, str], ...]
+    checkpoints: tuple[tuple[str, str, str], ...]
+    curves: tuple[CurveView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     """A whole report. outcome None: there is no verdict (a run alone, or one that still goes on)."""
 
@@ -492,3 +523,4 @@ class ReportView:
     remarks: Mapping[str, str] = field(default_factory=dict)  # capability -> what stands beside its score and difference
     side_remarks: Mapping[str, str] = field(default_factory=dict)  # the same beside its slices, flips and history
     people: PeopleView | None = None  # None: nobody labelled anything
+    training: TrainingView | None = None  # None: the store knows of none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.model import (
@@ -18,7 +18,7 @@ from harness.model import (
     Split,
     Verdict,
 )
-from reports import diagnosis, evidence, history, judges, people, power, sequences, slices, words
+from reports import diagnosis, evidence, history, judges, people, power, sequences, slices, trainings, words
 from reports.evidence import Limits
 from reports.nouns import CapabilityView, CaseGroup, CaseLine, EvidenceView, Fact, LedgerPart, LedgerView, PeopleView, ReportView
 from reports.source import ReportSource
@@ -35,6 +35,9 @@ from reports.text import (
     points,
     seconds,
 )
+
+if TYPE_CHECKING:
+    from harness.store.trainings import Training
 
 __all__ = ["Limits", "ReportSource", "ReportView", "build"]
 
@@ -65,11 +68,13 @@ def build(
     limits: Limits | None = None,
     asked: Sequence[SliceComparison] | None = None,
     labels: Sequence[Label] = (),
+    training: tuple[Training, int | None, int] | None = None,
 ) -> ReportView:
     """The report of one run, compared as its stored verdict compared it.
 
     baseline_id: insist on the comparison with this run; UsageError when the stored verdict is about another one. asked: slices
     that were made for this report, instead of those of the verdict. labels: what people said of this run, with its history.
+    training: the one that its candidate came of, the step if that is one of its checkpoints, and how many cases its rows come of.
     """
     limits = limits or Limits()
     run = source.run(run_id)
@@ -131,6 +136,7 @@ def build(
         remarks=judges.remarks(verdict),
         side_remarks=judges.side_remarks(verdict),
         people=_people(source, labels, run, base, lines),
+        training=trainings.view(*training) if training else None,
     )
 
 

@@ -44,6 +44,7 @@ FLOORS = {
     "harness.choice": 2,
     "harness.labels": 2,
     "harness.sizing": 2,
+    "harness.curves": 2,
     "harness.calibration": 2,
     "harness.labelfiles": 2,
     "harness.standings": 2,

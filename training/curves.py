@@ -1,4 +1,4 @@
-"""Curves of a training: loss, learning rate, rewards and accuracies over steps, as SVG, as a small HTML page and as PNG.
+"""The curves of harness.curves as files beside an adapter: SVG, a small HTML page and PNG.
 
 One scene of lines and texts is made and drawn twice, so that both pictures show the same. PNG needs Pillow, else there is none.
 """
@@ -6,38 +6,17 @@ One scene of lines and texts is made and drawn twice, so that both pictures show
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.curves import Panel, panels
 from training.result import History
 
-# panel -> (name in the log, name for people); a panel without any of its series is left out
-PANELS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "loss": (("loss", "training"), ("eval_loss", "held out")),
-    "rewards": (("rewards/chosen", "chosen"), ("rewards/rejected", "rejected"), ("rewards/margins", "margin")),
-    "reward": (("min_reward", "lowest"), ("mean_reward", "mean"), ("max_reward", "highest"), ("margin", "margin")),
-    "accuracy": (
-        ("rewards/accuracies", "training"),
-        ("accuracy", "training"),
-        ("eval_rewards/accuracies", "held out"),
-        ("eval_accuracy", "held out"),
-    ),
-    "learning rate": (("learning_rate", "learning rate"),),
-}
 WIDTH, HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 28, 26
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#8c564b")  # told apart by colour-blind eyes too
 _GREY, _INK = "#d0d0d0", "#222222"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """title; series: (name, points (step, value)) each."""
-
-    title: str
-    series: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +33,6 @@ class _Text:
     text: str
     colour: str = _INK
     anchor: str = "start"  # start | middle | end
-
-
-def panels(history: History) -> tuple[Panel, ...]:
-    """The panels a log has something for."""
-    found = []
-    for title, wanted in PANELS.items():
-        series = [(name, _points(history, key)) for key, name in wanted]
-        if title == "accuracy" or any(points for _, points in series):
-            kept = tuple((name, points) for name, points in series if points)
-            if kept:
-                found.append(Panel(title, kept))
-    return tuple(found)
-
-
-def _points(history: History, key: str) -> tuple[tuple[float, float], ...]:
-    return tuple((line["step"], line[key]) for line in history if key in line and "step" in line and math.isfinite(line[key]))
 
 
 def draw_curves(history: History, folder: Path, *, title: str) -> None:
@@ -90,10 +53,7 @@ def _scene(found: tuple[Panel, ...]) -> Iterator[_Line | _Text]:
 
 
 def _panel(panel: Panel, top: float) -> Iterator[_Line | _Text]:
-    steps = [x for _, points in panel.series for x, _ in points]
-    values = [y for _, points in panel.series for _, y in points]
-    first, last = min(steps), max(max(steps), min(steps) + 1)
-    low, high = _range(values)
+    (first, last), (low, high) = panel.steps, panel.values
     right, bottom = WIDTH - _RIGHT, top + HEIGHT - _BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -115,15 +75,6 @@ def _panel(panel: Panel, top: float) -> Iterator[_Line | _Text]:
             placed = ((x - 3, y), (x + 3, y))
         yield _Line(placed, colour, 2)
         yield _Text(right - 96 * (len(panel.series) - 1 - number), top + 18, name, colour, "end")
-
-
-def _range(values: list[float]) -> tuple[float, float]:
-    """Lowest and highest value, apart even where all are the same."""
-    low, high = min(values), max(values)
-    if high - low < 1e-12 * max(1.0, abs(high)):
-        pad = abs(high) * 0.1 or 1.0
-        return low - pad, high + pad
-    return low, high
 
 
 def svg(found: tuple[Panel, ...]) -> str:

@@ -13,6 +13,7 @@ from harness.store import Store
 
 if TYPE_CHECKING:
     from harness.model import SliceComparison
+    from harness.store.trainings import Training
     from reports.view import ReportView
 
 
@@ -32,7 +33,17 @@ def view_of(
     from harness.store.labels import LabelStore
     from reports.view import build
 
-    return build(store, run_id, baseline_id, asked=asked, labels=LabelStore(store).labels(store.run(run_id).id))
+    run = store.run(run_id)
+    labels = LabelStore(store).labels(run.id)
+    return build(store, run_id, baseline_id, asked=asked, labels=labels, training=_training_of(store, run.candidate.digest))
+
+
+def _training_of(store: Store, weights: str) -> tuple[Training, int | None, int] | None:
+    """The stored training these weights came of, with what reports.view needs beside it."""
+    from harness.store.trainings import cases_of, trained
+
+    found = trained(store, weights)
+    return (*found, len(cases_of(store, found[0].id))) if found else None
 
 
 def check_paths(paths: Iterable[Path]) -> None:

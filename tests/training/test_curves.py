@@ -8,7 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.curves import HEIGHT, WIDTH, Panel, draw_curves, panels, svg
+from harness.curves import Panel, panels
+from training.curves import HEIGHT, WIDTH, draw_curves, svg
 
 DPO = (
     {"step": 1.0, "loss": 0.7, "learning_rate": 0.0, "rewards/chosen": 0.0, "rewards/rejected": 0.0, "rewards/accuracies": 0.0},
