@@ -66,12 +66,14 @@ def run_matrix(suite: Suite, store: Store, split: Split, limit: int | None) -> F
     assert suite.matrix is not None
     wide, cache = expanded(suite), DigestCache(store.path / "digests.json")
     known = {c.candidate: pipeline.identify_candidate(suite, c.candidate, cache) for c in suite.matrix.combinations}
+    plain = {c.candidate for c in suite.matrix.combinations if c.is_plain}
+    reference = suite.baseline if suite.baseline in plain else None
     plans = {}
-    for c in suite.matrix.combinations:
+    for c in sorted(suite.matrix.combinations, key=lambda c: c.name != reference):  # what others are compared with comes first
         candidate = replace(known[c.candidate], name=c.name, prompt=wide.candidates[c.name].prompt)
         plans[c.name] = Plan(wide, candidate, limit, (), split)
     _refuse_empty(suite, split)
-    runs = pipeline.run_plans(wide, plans, store)
+    runs = pipeline.run_plans(wide, plans, store, plans[reference].run_id if reference else None)
     from harness.choice import Trial, choose  # scipy comes with it, and asking does not need it
 
     trials = []
@@ -80,8 +82,6 @@ def run_matrix(suite: Suite, store: Store, split: Split, limit: int | None) -> F
         total = figures.prompt_tokens + figures.completion_tokens
         tokens = total / figures.n if figures.n and total else None
         trials.append(Trial(c, runs[c.name].id, tuple(store.score_rows(runs[c.name].id)), tokens))
-    plain = {c.candidate for c in suite.matrix.combinations if c.is_plain}
-    reference = suite.baseline if suite.baseline in plain else None
     judges = _uncalibrated(suite, store, runs[suite.matrix.combinations[0].name])
     distrusted = () if suite.gate.trust_uncalibrated else tuple(judges)
     found = choose(trials, suite.matrix, suite.capabilities, suite.gate, reference, split, distrusted=distrusted)

@@ -48,6 +48,24 @@ def faults(spec: SuiteFile, capabilities: Mapping[str, Capability], root: Path) 
     for capability in capabilities.values():
         yield from _pairwise_faults(capability, specs, sequential=spec.gate.sequential)
         yield from _case_faults(capability, specs)
+    yield from _matrix_faults(spec, capabilities, specs)
+
+
+def _matrix_faults(
+    spec: SuiteFile, capabilities: Mapping[str, Capability], specs: Mapping[str, JudgeSpec]
+) -> Iterator[SpecFault]:
+    """A matrix whose pairwise judges would have nobody to compare its combinations with."""
+    matrix = spec.matrix
+    if matrix is None or spec.baseline in (matrix.candidates or spec.candidates):
+        return
+    for name, capability in capabilities.items():
+        for _, check in judges_of(capability.checks, ()):
+            if check.name in specs and specs[check.name].pairwise:
+                what = f"the pairwise judge {check.name!r} of {name!r} compares with the baseline, which the matrix does not try"
+                tried = f"set baseline to one of {', '.join(matrix.candidates or spec.candidates)}"
+                todo = f"add {spec.baseline!r} to them" if spec.baseline in spec.candidates else tried
+                yield SpecFault(("matrix", "candidates") if matrix.candidates else ("matrix",), what, todo)
+                return
 
 
 def _case_faults(capability: Capability, specs: Mapping[str, JudgeSpec]) -> Iterator[SpecFault]:

@@ -104,12 +104,15 @@ def _show_dry(suite: Suite, plans: Mapping[str, Plan], store: Store, baseline_id
     return []
 
 
-def run_plans(suite: Suite, plans: Mapping[str, Plan], store: Store) -> dict[str, RunRecord]:
-    """Bring these plans to their ends, name -> run; a plan's candidate is one of the suite's by its name."""
+def run_plans(suite: Suite, plans: Mapping[str, Plan], store: Store, baseline_id: str | None = None) -> dict[str, RunRecord]:
+    """Bring these plans to their ends, name -> run; a plan's candidate is one of the suite's by its name.
+
+    baseline_id: the first of these runs, where pairwise judges compare the others with it.
+    """
     for plan in plans.values():
         check_plan(plan)
     _refuse_twins(suite, plans)
-    return _until_done(_execute_all(suite, plans, store, None, power=False))
+    return _until_done(_execute_all(suite, plans, store, baseline_id, power=False))
 
 
 def _another(baseline: RunRecord | None, run: RunRecord) -> RunRecord | None:
@@ -361,29 +364,41 @@ async def _opened(suite: Suite, plan: Plan, store: Store, judges: scoring.Scorin
         yield run
 
 
-def _missing(store: Store, plan: Plan) -> int:
-    """How many of the plan's requests the store has no answer to."""
-    missing, requests = 0, plan.requests()
+@dataclass(frozen=True, slots=True)
+class _ToAsk:
+    """A plan's questions that the store has no answer to. alike: items of them that ask what another item asks, too."""
+
+    questions: int
+    alike: int
+
+
+def _missing(store: Store, plan: Plan) -> _ToAsk | None:
+    """None: everything is answered."""
+    missing, items, requests = set[str](), 0, plan.requests()
     while batch := list(islice(requests, 2_000)):
         keys = [request.key for request in batch]
         known = store.answered(keys)
-        missing += sum(key not in known for key in keys)
-    return missing
+        lacking = [key for key in keys if key not in known]
+        missing.update(lacking)
+        items += len(lacking)
+    return _ToAsk(len(missing), items - len(missing)) if missing else None
 
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _say_plan(plans: Mapping[str, Plan], to_ask: Mapping[str, int]) -> None:
+def _say_plan(plans: Mapping[str, Plan], to_ask: Mapping[str, _ToAsk]) -> None:
     for name, plan in plans.items():
-        asking = to_ask.get(name, 0)
-        _say(f"{name}: {plan.size:,} requests planned, {plan.size - asking:,} answered in the store, {asking:,} to ask")
+        asking = to_ask.get(name, _ToAsk(0, 0))
+        stored = plan.size - asking.questions - asking.alike
+        alike = f" ({asking.alike:,} more ask the same)" if asking.alike else ""
+        _say(f"{name}: {plan.size:,} requests planned, {stored:,} answered in the store, {asking.questions:,} to ask{alike}")
 
 
 def _say_power(store: Store, plans: Sequence[Plan]) -> None:
-    """What the cases can show, before anything is asked; nothing where everything is answered already."""
-    for plan in plans[:1]:
+    """What the cases can show, before anything is asked; nothing where all is answered already, or only dev cases are asked."""
+    for plan in [plan for plan in plans[:1] if plan.split is not Split.DEV]:
         chosen = {name: c for name, c in plan.suite.capabilities.items() if not plan.capabilities or name in plan.capabilities}
         for line in card(chosen, plan.cases(), plan.suite.gate, store, plan.suite.name, most=12):
             _say(line)

@@ -227,6 +227,53 @@ def test_a_judge_nobody_held_against_people_is_named_and_shows_no_safety(
         assert [p["state"] for p in row["protected"] if p["capability"] == "tone"] == [state]
 
 
+PAIRWISE = "kind: pairwise, rubric: pairwise-preference"
+
+
+def test_pairwise_judges_compare_every_combination_with_the_baseline_as_it_is(tmp_path: Path) -> None:
+    """The baseline is rude to every other guest unless it is told to be nice; then it wins where it was, and ties elsewhere."""
+
+    def reply(body: Body) -> Any:
+        told = body["messages"][0]["content"] == "Be nice"
+        return juries.answer(body | {"model": "good"} if told and body["model"] == "bad" else body)
+
+    matrix = "matrix: {prompts: {nice: {system: Be nice}}, goal: 0.6, candidates: [good, bad], tuned: [good]}\n"
+    data = tmp_path / "out.json"
+    with ScriptedServer(answer=reply, models=juries.MODELS) as server:
+        suite = juries.write_jury(tmp_path, server.url, judge=PAIRWISE, role="target", extra=matrix)
+        suite.write_text(suite.read_text().replace("baseline: base", "baseline: bad"))
+        assert gates.harness(tmp_path, "choose", suite, "--split", "gate", "--json", data) == 0
+        asked = server.count
+        assert gates.harness(tmp_path, "choose", suite, "--split", "gate", "--json", data) == 0
+        assert server.count == asked
+    found = json.loads(data.read_text())
+    means = {row["name"]: row["targets"][0]["mean"] for row in found["combinations"]}
+    assert means == {"bad": 0.5, "bad+nice": 0.75, "good": 0.75, "good+nice": 0.75}
+    assert [row["name"] for row in found["combinations"]] == ["good", "good+nice", "bad", "bad+nice"], "in the matrix's order"
+    assert found["best"] == "bad+nice"
+    assert found["reference"] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "todo"),
+    [
+        ("baseline: base\n", "add 'base' to them"),
+        ("", "set baseline to one of good, bad"),
+        ("baseline: promoted\n", "set baseline"),
+    ],
+)
+def test_a_pairwise_judge_needs_the_baseline_among_what_is_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], baseline: str, todo: str
+) -> None:
+    matrix = "matrix: {prompts: {nice: {system: Be nice}}, goal: 0.6, candidates: [good, bad], tuned: [bad]}\n"
+    suite = juries.write_jury(tmp_path, "http://127.0.0.1:9/v1", judge=PAIRWISE, role="target", extra=matrix)
+    suite.write_text(suite.read_text().replace("baseline: base\n", baseline))
+    assert gates.harness(tmp_path, "choose", suite) == 3
+    told = capsys.readouterr().err
+    assert "the pairwise judge 'polite' of 'tone' compares with the baseline, which the matrix does not try" in told
+    assert todo in told
+
+
 def test_wide_names_fit_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = {"candidates": ["base"], "prompts": {"iso" + "x" * 40: {"system": "ISO please"}}, "goal": 0.8}
     with serving() as server:
