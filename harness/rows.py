@@ -1,8 +1,9 @@
 """Rows of a data file, each with the line it stands on: JSONL, CSV, Parquet, and data sets through ``datasets``.
 
-A bad row is not an exception but a BadRow in the stream, so that a reader can report every fault of a file at once; a file that
-cannot be read at all is one BadRow with line 0. Lines end at LF or CRLF only: U+2028 and its kin are text. Values are JSON's;
-whatever JSON cannot say (NaN, infinity, bytes, lone surrogates) is refused here or when a case is made of the row.
+A bad row is not an exception but a BadRow in the stream, so that a reader can report every fault of a file at once and go on with
+the rest; a file that cannot be read at all is one BadRow with line 0. Lines end at LF or CRLF only: U+2028 and its kin are text.
+Values are JSON's; whatever JSON cannot say (NaN, infinity, bytes, lone surrogates) is refused here or when a case is made of the
+row. Rows stream, and one row is MOST bytes at most: memory is bounded whatever the file.
 """
 
 from __future__ import annotations
@@ -11,28 +12,34 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import stat
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 Row = dict[str, Any]
+MOST = 64 << 20  # bytes of one row, characters of one cell
+_KEPT = 1000  # bytes that are kept of a longer one
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """What is wrong with one row, or with the whole source (line 0)."""
+    """What is wrong with one row, or with the whole source (line 0). text: what stands there, where it is known."""
 
     line: int
     what: str
     todo: str = ""
+    text: str = field(default="", repr=False)
 
 
 Rows = Iterator[tuple[int, Row] | BadRow]
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # a byte that errors="surrogateescape" let through
 
 
 def read_rows(path: Path) -> Rows:
@@ -108,29 +115,47 @@ def read_jsonl(path: Path) -> Rows:
     """Rows of a file of JSON lines, whatever its name."""
     parse = strict_json()
     with path.open("rb") as file:
-        for line, raw in enumerate(file, 1):
+        for line, raw in enumerate(_lines(file), 1):
             if line == 1 and raw.startswith(_UTF16):
                 yield BadRow(0, "is UTF-16 text", "save it as UTF-8")
                 return
+            row: Any = None
             try:
+                if len(raw) > MOST:
+                    raise _Refused(f"is longer than {MOST >> 20} MiB")
                 text = (decode(raw) if line == 1 else raw.decode("utf-8")).strip(" \t\r\n")
                 if not text:
                     continue
                 row = parse(text)
             except json.JSONDecodeError as error:
-                yield BadRow(line, f"is not JSON: {error.msg} at column {error.colno}", "write one JSON object on each line")
+                bad = f"is not JSON: {error.msg} at column {error.colno}", "write one JSON object on each line"
             except UnicodeDecodeError as error:
-                yield BadRow(line, f"is not UTF-8 text (byte 0x{raw[error.start]:02x})", "save it as UTF-8")
+                bad = f"is not UTF-8 text (byte 0x{raw[error.start]:02x})", "save it as UTF-8"
             except ValueError as error:
-                what = f"holds a number too long to read: {error}" if "limit" in str(error) else str(error)
-                yield BadRow(line, what)
+                bad = (f"holds a number too long to read: {error}" if "limit" in str(error) else str(error)), ""
             except RecursionError:
-                yield BadRow(line, "is nested too deeply")
+                bad = "is nested too deeply", ""
             else:
                 if isinstance(row, dict):
                     yield line, row
-                else:
-                    yield BadRow(line, f"is a JSON {json_kind(row)}, not an object", "write one JSON object on each line")
+                    continue
+                bad = f"is a JSON {json_kind(row)}, not an object", "write one JSON object on each line"
+            yield BadRow(line, *bad, as_text(raw))
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of one that is longer than MOST its beginning, which is longer than MOST, too."""
+    while raw := file.readline(MOST + 1):
+        last = raw
+        while not last.endswith(b"\n") and (last := file.readline(1 << 20)):
+            pass
+        yield raw
+
+
+def as_text(raw: bytes) -> str:
+    """A line that could not be read, as it stands: bytes that are no UTF-8 as \\xff; of one that is too long the beginning."""
+    kept = raw if len(raw) <= MOST else raw[:_KEPT]
+    return kept.decode("utf-8", "backslashreplace").rstrip("\r\n")
 
 
 def json_kind(value: Any) -> str:
@@ -139,33 +164,82 @@ def json_kind(value: Any) -> str:
 
 
 def _csv(path: Path) -> Rows:
-    """Cells stay text, an empty cell is None. The first row names the columns."""
+    """Cells stay text, an empty cell is None. The first row names the columns.
+
+    A row with broken quotes ends with its line: the next one begins a new row. So a quote that is never closed costs one row, not
+    the rest of the file.
+    """
     with path.open("rb") as raw:
         if raw.read(2) in _UTF16:
             yield BadRow(0, "is UTF-16 text", "save it as UTF-8")
             return
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-        try:
-            header = next(reader, None)
-            if header is None:
+    csv.field_size_limit(max(MOST, csv.field_size_limit()))  # 128 KiB by default, for the whole process
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        lines = _Lines(file)
+        reader = csv.reader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+        header: list[str] | None = None
+        while True:
+            line = lines.begin()
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                text = lines.give_back()
+                yield BadRow(line, f"is not CSV: {error}", "quote cells that hold quotes or line breaks, or use JSONL", text)
+                if header is None:
+                    return
+                continue
+            if cells is None:
                 return
-            if "" in header or len(set(header)) != len(header):
-                yield BadRow(1, f"the header has empty or repeated names: {header}", "name every column once in the first row")
-                return
-            start = reader.line_num + 1
-            for cells in reader:
-                line, start = start, reader.line_num + 1
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    yield BadRow(line, f"has {len(cells)} cells, the header {len(header)}", "quote cells that hold commas")
-                else:
-                    yield line, {name: cell or None for name, cell in zip(header, cells, strict=True)}
-        except UnicodeDecodeError as error:
-            yield BadRow(reader.line_num + 1, f"is not UTF-8 text (byte 0x{error.object[error.start]:02x})", "save it as UTF-8")
-        except csv.Error as error:
-            yield BadRow(reader.line_num, f"is not CSV: {error}", "quote cells that hold quotes or line breaks, or use JSONL")
+            if broken := _NOT_UTF8.search("".join(cells)):
+                what = f"is not UTF-8 text (byte 0x{ord(broken.group()) - 0xDC00:02x})"
+                yield BadRow(line, what, "save it as UTF-8", lines.text())
+                if header is None:
+                    return
+            elif header is None:
+                header = cells
+                if "" in header or len(set(header)) != len(header):
+                    what = f"the header has empty or repeated names: {header}"
+                    yield BadRow(1, what, "name every column once in the first row", lines.text())
+                    return
+            elif cells and len(cells) != len(header):
+                what = f"has {len(cells)} cells, the header {len(header)}"
+                yield BadRow(line, what, "quote cells that hold commas", lines.text())
+            elif cells:
+                yield line, {name: cell or None for name, cell in zip(header, cells, strict=True)}
+
+
+class _Lines:
+    """The lines of a CSV file, which a row can give back: a quote left open swallows lines until it is seen to be broken."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._number = file, 0
+        self._back: deque[str] = deque()
+        self._taken: list[str] = []  # by the row that is being read
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._back.popleft() if self._back else next(self._file)
+        self._number += 1
+        self._taken.append(line)
+        return line
+
+    def begin(self) -> int:
+        """Begin a row; the number of its first line."""
+        self._taken.clear()
+        return self._number + 1
+
+    def text(self) -> str:
+        """What the row was read from."""
+        return as_text("".join(self._taken).encode("utf-8", "surrogateescape"))
+
+    def give_back(self) -> str:
+        """Give back all lines of the row but the first, which is returned."""
+        first, *rest = self._taken
+        self._back.extendleft(reversed(rest))
+        self._number -= len(rest)
+        return as_text(first.encode("utf-8", "surrogateescape"))
 
 
 def _parquet(path: Path) -> Rows:
@@ -180,7 +254,7 @@ def _parquet(path: Path) -> Rows:
                     number += 1
                     yield number, plain(row)
     except (pyarrow.ArrowException, ValueError) as error:
-        yield BadRow(0, f"is not a Parquet file that can be read: {str(error).splitlines()[0]}")
+        yield BadRow(0, f"is not a Parquet file that can be read: {str(error).splitlines()[0].rstrip('.')}")
 
 
 def read_dataset(where: str, *, root: Path, name: str | None, split: str | None, revision: str | None) -> Rows:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options
 
 if TYPE_CHECKING:
     from harness.quality.examples import Dropped, Example
-    from harness.quality.files import Source, Written
+    from harness.quality.files import DroppedFile, Source, Written
 
 _SHAPES = ("messages", "completion", "preference", "unpaired", "prompt")
 
@@ -53,7 +53,7 @@ def command(
     if info and done.first is not None:
         _tell_llamafactory(output, info, to, done.first)
     said = click.echo if not as_json else lambda _: None
-    for line in _lines(source, output, to, done, left.codes, aside):
+    for line in _lines(source, output, to, done, left, aside):
         said(line)
     if as_json:
         click.echo(json.dumps(_as_dict(source, output, to, done, left.codes, aside), ensure_ascii=False))
@@ -92,16 +92,17 @@ def _tell_llamafactory(output: Path, name: str, to: str, first: Example) -> None
     path.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _lines(source: Source, output: Path, to: str, done: Written, codes: Counter[str], aside: Path) -> Iterator[str]:
+def _lines(source: Source, output: Path, to: str, done: Written, left: DroppedFile, aside: Path) -> Iterator[str]:
     from reports.text import plural, visible
 
     yield visible(f"{source.path}: {source.format.name} ({source.reason})")
     yield visible(f"{output}: {plural(done.rows, 'row')} written as {to}")
     for text, rows in done.lost.most_common():
         yield f"  {plural(rows, 'row')}: {visible(text)}"
-    if codes:
-        reasons = ", ".join(f"{count:,} {code}" for code, count in codes.most_common())
-        yield f"{plural(codes.total(), 'row')} not written ({reasons}): see {visible(str(aside))}"
+    if left.codes:
+        reasons = ", ".join(f"{count:,} {code}" for code, count in left.codes.most_common())
+        yield f"{plural(left.codes.total(), 'row')} not written ({reasons}): see {visible(str(aside))}"
+        yield from first_of(left.told)
 
 
 def _as_dict(source: Source, output: Path, to: str, done: Written, codes: Counter[str], aside: Path) -> dict[str, Any]:

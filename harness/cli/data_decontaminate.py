@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def command(
     aside = dropped or (out.with_name(out.name + ".dropped.jsonl") if out else None)
     kept = look.delete(out, aside) if out else None
     if as_json:
-        click.echo(json.dumps(look.as_dict(tallies(look.found, methods), kept, out, aside), ensure_ascii=False))
+        click.echo(json.dumps(look.as_dict(tallies(look.found, methods), kept, out), ensure_ascii=False))
     else:
-        for line in look.lines(tallies(look.found, methods), show, kept, out, aside):
+        for line in look.lines(tallies(look.found, methods), show, kept, out):
             click.echo(line)
     if look.counted and not delete:
         return 1
@@ -125,10 +125,13 @@ class _Look:
     """What is found, row by row. A second reading of the file deletes, so that nothing is held but what was found."""
 
     def __init__(self, source: Source, targets: Sequence[Target], methods: Methods, counting: set[str]) -> None:
+        from harness.quality.examples import Unread
+
         self.source, self.targets, self.methods, self.counting = source, targets, methods, counting
         self.found: list[Overlap] = []
         self.rows = 0
-        self.unreadable: list[Dropped] = []
+        self.unread = Unread()
+        self.aside: Path | None = None  # where rows are that delete() took out or could not read
         self.answers: Counter[str] = Counter()
 
     @property
@@ -138,13 +141,13 @@ class _Look:
         return {overlap.line: overlap for overlap in reversed(found)}
 
     def examples(self) -> Iterator[Example]:
-        from harness.quality.examples import Dropped
+        from harness.quality.examples import Dropped, Unread
 
-        self.rows, self.unreadable = 0, []
+        self.rows, self.unread = 0, Unread()
         for row in self.source:
             self.rows += 1
             if isinstance(row, Dropped):
-                self.unreadable.append(row)
+                self.unread.add(row)
             else:
                 yield row
 
@@ -186,16 +189,18 @@ class _Look:
                         nearest = target.source or target.id
                         yield Dropped.of(row, "contaminated", what, nearest=nearest, similarity=overlap.leak.similarity)
 
-            return write_examples(out, kept(), drop=left.add).rows
+            written = write_examples(out, kept(), drop=left.add).rows
+        self.aside = aside if left.codes else None
+        return written
 
-    def lines(self, told: Sequence[Any], show: int, kept: int | None, out: Path | None, aside: Path | None) -> Iterator[str]:
+    def lines(self, told: Sequence[Any], show: int, kept: int | None, out: Path | None) -> Iterator[str]:
         from reports.text import plural, visible
 
         cases = len({target.id for target in self.targets})
         yield visible(f"{self.source.path}: {plural(self.rows, 'row')} against {plural(cases, 'case')}")
-        if self.unreadable:
-            first = self.unreadable[0]
-            yield visible(f"{plural(len(self.unreadable), 'row')} not looked at, first line {first.line}: {first.what}")
+        if self.unread.rows:
+            yield f"{plural(self.unread.rows, 'row')} not looked at, which cannot be read:"
+            yield from first_of(self.unread)
         yield f"  {'method':<10}{'rows':>8}{'cases':>8}"
         for tally in told:
             yield f"  {tally.method:<10}{tally.rows:>8,}{tally.cases:>8,}"
@@ -206,22 +211,24 @@ class _Look:
         if len(self.found) > show:
             yield f"{len(self.found) - show:,} more: --show N shows more of them, --json all"
         if kept is not None:
-            yield visible(f"written: {out}, {kept:,} rows; {len(self.counted):,} taken out, see {aside}")
+            see = f", see {self.aside}" if self.aside else ""
+            yield visible(f"written: {out}, {plural(kept, 'row')}; {len(self.counted):,} taken out{see}")
         elif self.found:
             yield "nothing is deleted: --delete --out FILE writes the rows without those found"
 
-    def as_dict(self, told: Sequence[Any], kept: int | None, out: Path | None, aside: Path | None) -> dict[str, Any]:
+    def as_dict(self, told: Sequence[Any], kept: int | None, out: Path | None) -> dict[str, Any]:
         return {
             "file": str(self.source.path),
             "rows": self.rows,
-            "unreadable": len(self.unreadable),
+            "unreadable": self.unread.rows,
+            "first_unreadable": self.unread.told(),
             "cases": len({target.id for target in self.targets}),
             "methods": {tally.method: {"rows": tally.rows, "cases": tally.cases} for tally in told},
             "rephrase_answers": dict(self.answers),
             "overlaps": [overlap.as_dict() for overlap in self.found],
             "kept": kept,
             "output": str(out) if out else None,
-            "dropped_file": str(aside) if out and self.counted else None,
+            "dropped_file": str(self.aside) if self.aside else None,
         }
 
 

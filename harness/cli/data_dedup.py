@@ -113,7 +113,7 @@ class _Found:
         from harness.quality.files import write_examples
 
         kept = self._kept(method)
-        return write_examples(out, kept).rows if out else sum(1 for _ in kept)
+        return write_examples(out, kept, drop=self._drop).rows if out else sum(1 for _ in kept)
 
     def _kept(self, method: Method[Any]) -> Iterator[Example]:
         from harness.quality.dedup import text_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options
 from harness.cli.options import open_store, store_option
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def lines(
 ) -> Iterator[str]:
     from reports.text import plural
 
-    skipped = f" ({plural(found.skipped, 'row')} could not be read)" if found.skipped else ""
-    yield f"{plural(found.rows, 'row')}{skipped}"
+    skipped = found.unread.rows
+    yield plural(found.rows, "row") + (f" ({plural(skipped, 'row')} could not be read)" if skipped else "")
+    yield from first_of(found.unread)
     for dimension in ("tasks", "languages", "turns", "lengths"):
         yield from _dimension("answer lengths" if dimension == "lengths" else dimension, found.of(dimension), found.rows)
     yield from _topics(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options
 
 if TYPE_CHECKING:
     from harness.quality.labelhints import LabelHints
@@ -49,7 +49,8 @@ def command(
     if findings:
         _write(findings, found)
     if as_json:
-        told = {"rows": found.rows, "classes": found.classes, "left": found.left, "more": found.more}
+        told: dict[str, object] = {"rows": found.rows, "classes": found.classes, "left": found.left, "more": found.more}
+        told |= {"unreadable": found.unread.rows, "first_unreadable": found.unread.told()}
         hints = [hint.as_dict() for hint in found.hints]
         click.echo(json.dumps(told | {"accuracy": round(found.accuracy, 4), "hints": hints}, ensure_ascii=False))
         return
@@ -78,8 +79,11 @@ def lines(file: str, found: LabelHints, show: int) -> Iterator[str]:
     yield from wrap(model + ("" if found.accuracy >= 0.8 else ": too few for its hints to mean much"), 80, indent="  ")
     if found.left:
         yield f"{plural(found.left, 'row')} without a class, or of a class that is too small, left out"
+    if found.unread.rows:
+        yield f"{plural(found.unread.rows, 'row')} could not be read"
+        yield from first_of(found.unread)
     if found.more:
-        yield f"the file has more rows: only the first {found.rows + found.left:,} were looked at"
+        yield f"the file has more rows: only the first {found.rows + found.left + found.unread.rows:,} were looked at"
     for hint in found.hints[:show]:
         given, likelier = label(hint.given, 20), label(hint.likelier, 20)
         told = f"line {hint.line:,}: {given!r} ({hint.p_given:.0%}), likelier {likelier!r} ({hint.p_likelier:.0%})"

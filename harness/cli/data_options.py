@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.quality.examples import Unread
     from harness.quality.files import Source
 
 Command = Callable[..., Any]
@@ -48,3 +49,13 @@ def column_names(text: str | None) -> dict[str, str]:
     if unknown := next((name.strip() for name, _, _ in pairs if name.strip() not in COLUMNS), None):
         raise UsageError(f"--columns knows no {unknown!r}", todo=nearest(unknown, list(COLUMNS)))
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def first_of(unread: Unread, *, most: int = 3) -> Iterator[str]:
+    """The first rows that are not used, one a line of at most 80 columns, and how many more there are."""
+    from harness.cli.layout import fit
+
+    for line, reason in unread.first[:most]:
+        yield "  " + fit(f"line {line}: {reason}", 78).rstrip()
+    if (more := unread.rows - len(unread.first[:most])) and unread.first:
+        yield f"  and {more:,} more"

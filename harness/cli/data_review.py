@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import pages
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options
 
 if TYPE_CHECKING:
     from harness.model import Estimate
@@ -96,9 +96,10 @@ def _review(source: Source, log: ReviewFile, plan: RowPlan, rater: str, host: st
 
 def _tell(source: Source, log: ReviewFile, summary: bool, as_json: bool, accepted: Path | None) -> None:
     from harness.errors import DataError
-    from harness.quality.files import write_examples
+    from harness.quality.files import DroppedFile, write_examples
     from harness.quality.humancheck import summarise
     from harness.quality.reviewfile import accepted_rows, digest_of_file
+    from reports.text import plural, visible
 
     plan = next(reversed(log.plans.values()), None)
     if plan is None:
@@ -111,9 +112,14 @@ def _tell(source: Source, log: ReviewFile, summary: bool, as_json: bool, accepte
             for line in lines(source.path.name, found, changed=changed, damaged=log.damaged):
                 click.echo(line)
     if accepted:
-        done = write_examples(accepted, accepted_rows(source, log))
+        with DroppedFile(None) as left:
+            done = write_examples(accepted, accepted_rows(source, log), drop=left.add)
         if not as_json:
-            click.echo(f"wrote {done.rows:,} accepted rows to {accepted}")
+            click.echo(visible(f"wrote {plural(done.rows, 'accepted row')} to {accepted}"))
+            if left.codes:
+                click.echo(f"{plural(left.codes.total(), 'accepted row')} cannot be written there:")
+                for line in first_of(left.told):
+                    click.echo(line)
 
 
 def as_dict(found: Summary) -> dict[str, object]:
@@ -145,7 +151,8 @@ def lines(file: str, found: Summary, *, changed: bool = False, damaged: int = 0)
     if changed:
         yield from wrap("the file has changed since these rows were drawn: this is about what it was", 80, indent="  ")
     if found.unread_rows:
-        yield f"{plural(found.unread_rows, 'row')} of the file cannot be read and could not be drawn"
+        what = f"{plural(found.unread_rows, 'row')} of the file cannot be read and could not be drawn"
+        yield from wrap(f"{what} (harness data validate says which)", 80, indent="  ")
     if damaged:
         yield f"{plural(damaged, 'line')} of the review cannot be read (cut short) and were left out"
     if total.read:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options
 from harness.errors import IncompleteError
 
 if TYPE_CHECKING:
-    from harness.quality.examples import Example
+    from harness.quality.examples import Dropped, Example
     from harness.quality.files import Source
     from harness.quality.scoring import QualityScore, Scores, ScoreSummary
     from judges import Judge
@@ -81,7 +81,8 @@ def _candidate(endpoint: str, model: str) -> Any:
 
 async def _score(source: Source, judge: Judge, scores: Scores, summary: ScoreSummary, options: dict[str, Any]) -> None:
     from harness.client import OpenAIClient
-    from harness.quality.files import DroppedFile
+    from harness.quality.examples import Example
+    from harness.quality.files import DroppedFile, keep
     from harness.quality.scoring import score_rows
     from harness.quality.writers import open_writer
 
@@ -98,10 +99,10 @@ async def _score(source: Source, judge: Judge, scores: Scores, summary: ScoreSum
                 if summary.rows % _EVERY == 0:
                     click.echo(f"{summary.rows:,} rows graded, {scores.asked:,} of them asked now", err=True)
                 reason = _why_not(row, score, options["least"])
+                if reason is None and kept is not None and isinstance(row, Example):
+                    reason = keep(kept, row)
                 if reason is not None:
                     left.add(reason)
-                elif kept is not None:
-                    kept.write(dict(row.raw or {}))
 
 
 def _asker(judge: Judge, client: Any) -> Any:
@@ -117,7 +118,7 @@ def _asker(judge: Judge, client: Any) -> Any:
     return ask
 
 
-def _why_not(row: Any, score: QualityScore | None, least: float) -> Any:
+def _why_not(row: Any, score: QualityScore | None, least: float) -> Dropped | None:
     """The row as Dropped, or None when it reaches the value. What has no score is not kept: nobody read it."""
     from harness.quality.examples import Dropped
 
@@ -143,8 +144,10 @@ def _lines(source: Source, summary: ScoreSummary, scores: Scores) -> Iterator[st
         ("unscored", unscored),
         ("errored", summary.errored),
         ("without an answer", summary.skipped),
+        ("unreadable", summary.unread.rows),
     )
     yield "  " + ", ".join(f"{count:,} {what}" for what, count in parts if count)
+    yield from first_of(summary.unread)
     yield f"  {scores.asked:,} asked now, {scores.known:,} known from {visible(str(scores.path))}"
     if summary.scored:
         at = [f"{(summary.percents.quantile(share) or 0) / 100:.2f}" for share in (0.1, 0.5, 0.9)]

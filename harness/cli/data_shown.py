@@ -49,7 +49,7 @@ def _lengths(found: Validation) -> Iterator[str]:
         yield f"  {'characters':<12}" + "".join(f"{name:>9}" for name in ("median", "p95", "max"))
         for name, lengths in shown:
             cells = (lengths.quantile(0.5), lengths.quantile(0.95), lengths.quantile(1.0))
-            yield f"  {name:<12}" + "".join(f"{cell or 0:>9,}" for cell in cells)
+            yield f"  {name:<12}" + "".join(f" {cell or 0:>8,}" for cell in cells)
 
 
 def trainer_words(trainer: TrainerPass) -> list[str]:

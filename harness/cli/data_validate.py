@@ -187,16 +187,21 @@ class _Aside:
     def tell(self, row: Example | Dropped, findings: Sequence[RowFinding]) -> None:
         from harness.quality.checks.base import Level
         from harness.quality.examples import Dropped
+        from harness.quality.files import keep
 
         if self.findings is not None:
             for finding in findings:
                 self.findings.write(finding.as_dict())
         bad = next((finding for finding in findings if finding.level is Level.ERROR), None)
-        if bad is None:
-            if self.clean is not None and not isinstance(row, Dropped):
-                self.clean.write(dict(row.raw))
-        elif self.dropped is not None:
-            self.dropped.add(row if isinstance(row, Dropped) else Dropped.of(row, bad.code, bad.message))
+        left: Dropped | None = None
+        if isinstance(row, Dropped):
+            left = row
+        elif bad is not None:
+            left = Dropped.of(row, bad.code, bad.message)
+        elif self.clean is not None:
+            left = keep(self.clean, row)
+        if left is not None and self.dropped is not None:
+            self.dropped.add(left)
 
 
 def _verdict(found: Validation, fail_on: str, allowed: float, said: str) -> tuple[bool, str]:
@@ -223,6 +228,7 @@ def _show(
     aside: _Aside,
 ) -> None:
     from harness.cli import data_shown
+    from reports.text import plural, visible
 
     if asked.html:
         data_shown.write_page(asked.html, found, trainer, difficulty, verdict)
@@ -239,6 +245,6 @@ def _show(
         (aside.dropped and aside.dropped.path, aside.dropped and aside.dropped.codes.total()),
     ):
         if path and count:
-            click.echo(f"{count:,} rows in {path}")
+            click.echo(visible(f"{plural(count, 'row')} in {path}"))
     if asked.html:
         click.echo(f"page: {asked.html}")

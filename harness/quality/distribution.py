@@ -22,7 +22,7 @@ from harness.plugs import nearest
 from harness.quality.checks.language import main_script
 from harness.quality.counting import Lengths
 from harness.quality.embedding import Embed
-from harness.quality.examples import Dropped, Example
+from harness.quality.examples import Dropped, Example, Unread
 from harness.quality.tasktypes import known_types, task_type
 from harness.quality.topics import Topics, find_topics
 from harness.suite.document import Document, read_document
@@ -38,11 +38,10 @@ _LENGTHS = ((200, "up to 200 characters"), (1_000, "to 1,000"), (4_000, "to 4,00
 
 @dataclass
 class Distribution:
-    """Counts over a file. sample: a uniform sample of rows as (line, question, answer), for topics. skipped: rows that could not
-    be read."""
+    """Counts over a file. sample: a uniform sample of rows as (line, question), for topics. unread: rows that are in no count."""
 
     rows: int = 0
-    skipped: int = 0
+    unread: Unread = field(default_factory=Unread)
     tasks: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     turns: Counter[str] = field(default_factory=Counter)
@@ -56,7 +55,7 @@ class Distribution:
         return counts
 
     def as_dict(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"rows": self.rows, "skipped": self.skipped}
+        told: dict[str, Any] = {"rows": self.rows, "skipped": self.unread.rows, "first_skipped": self.unread.told()}
         told |= {name: dict(self.of(name).most_common()) for name in DIMENSIONS}
         told["answer_characters"] = self.answers.summary()
         if self.topics is not None:
@@ -73,7 +72,7 @@ def distribution(rows: Iterable[Example | Dropped], *, seed: int = 0, sample: in
     dice, found = random.Random(seed), Distribution()  # noqa: S311 - a sample, not a secret
     for row in rows:
         if isinstance(row, Dropped):
-            found.skipped += 1
+            found.unread.add(row)
             continue
         found.rows += 1
         found.tasks[task_type(row)] += 1

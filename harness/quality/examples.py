@@ -159,8 +159,9 @@ def joined(turns: Turns) -> str:
 class Dropped:
     """A row that is not used: malformed, of no known shape, or left out by a filter. Nothing is dropped without one of these.
 
-    line 0: the whole source. code: stable, for machines. what, todo: for people. raw: the row, where it could be read at all.
-    nearest: ``file:line`` of the row it repeats, where that is the reason, and similarity: how much it does, in [0, 1].
+    line 0: the whole source. code: stable, for machines. what, todo: for people. raw: the row, where it could be read at all;
+    text: what stands there, where it could not. nearest: ``file:line`` of the row it repeats, where that is the reason, and
+    similarity: how much it does, in [0, 1].
     """
 
     source: str
@@ -171,6 +172,7 @@ class Dropped:
     raw: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     nearest: str | None = None
     similarity: float | None = None
+    text: str = field(default="", compare=False, repr=False)
 
     @property
     def where(self) -> str:
@@ -185,5 +187,21 @@ class Dropped:
     def as_dict(self) -> dict[str, Any]:
         """One line of a file of dropped rows."""
         told = {"source": self.source, "line": self.line, "code": self.code, "reason": self.what}
-        more = {"nearest": self.nearest, "similarity": self.similarity, "row": self.raw}
+        more = {"nearest": self.nearest, "similarity": self.similarity, "row": self.raw, "text": self.text or None}
         return told | {key: value for key, value in more.items() if value is not None}
+
+
+@dataclass(slots=True)
+class Unread:
+    """Rows of a file that could not be read: how many, and the first of them as (line, reason)."""
+
+    rows: int = 0
+    first: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, row: Dropped, *, most: int = 5) -> None:
+        self.rows += 1
+        if len(self.first) < most:
+            self.first.append((row.line, row.what))
+
+    def told(self) -> list[dict[str, Any]]:
+        return [{"line": line, "reason": reason} for line, reason in self.first]

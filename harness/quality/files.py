@@ -20,7 +20,7 @@ from typing import Any
 
 from harness import plugs
 from harness.errors import DataError
-from harness.quality.examples import Dropped, Example
+from harness.quality.examples import Dropped, Example, Unread
 from harness.quality.formats import Entry, Format, Layout, Unfit, detect, entry_for
 from harness.quality.formats.info import INFO, describes, named
 from harness.quality.records import read_records
@@ -46,7 +46,7 @@ class Source:
 
     def example(self, entry: tuple[int, dict[str, Any]] | BadRow) -> Example | Dropped:
         if isinstance(entry, BadRow):
-            return Dropped(str(self.path), entry.line, "unreadable", entry.what, entry.todo)
+            return Dropped(str(self.path), entry.line, "unreadable", entry.what, entry.todo, text=entry.text)
         line, row = entry
         return example_of(row, self.format, self.layout, source=str(self.path), line=line)
 
@@ -172,16 +172,26 @@ def write_examples(
     return done
 
 
+def keep(writer: Writer, row: Example) -> Dropped | None:
+    """Write a row as it was read; Dropped where the kind of file cannot hold it."""
+    try:
+        writer.write(dict(row.raw))
+    except Unfit as error:
+        return Dropped.of(row, error.code, error.what)
+    return None
+
+
 @dataclass
 class DroppedFile:
-    """Rows that are not used, one JSON object on each line: source, line, code, reason and the row.
+    """Rows that are not used, one JSON object on each line: source, line, code, reason and the row (or the text there).
 
-    A context; the file is made with its first row, so that a clean run leaves none (and empties one of an earlier run). codes:
-    reason code -> rows.
+    A context; the file is made with its first row, so that a clean run leaves none (and empties one of an earlier run). path
+    None: nothing is written. codes: reason code -> rows. told: how many, and the first of them.
     """
 
     path: Path | None
     codes: Counter[str] = field(default_factory=Counter)
+    told: Unread = field(default_factory=Unread)
     writer: Writer | None = None
 
     def __enter__(self) -> DroppedFile:
@@ -189,13 +199,14 @@ class DroppedFile:
 
     def add(self, item: Dropped) -> None:
         self.codes[item.code] += 1
+        self.told.add(item)
         if self.path is None:
             return
         self.writer = self.writer or open_writer(self.path, kind=".jsonl")
         try:
             self.writer.write(item.as_dict())
-        except Unfit:  # a value that JSON does not know: the place and the reason are what matters
-            self.writer.write(replace(item, raw=None).as_dict())
+        except Unfit:  # a value that JSON does not know, such as bytes or NaN
+            self.writer.write(replace(item, raw=None, text=repr(item.raw)).as_dict())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.writer is not None:

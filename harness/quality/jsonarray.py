@@ -2,7 +2,7 @@
 
 Each element is cut out by counting brackets outside strings, then read as JSON like a line of JSONL. An element whose brackets do
 not balance would swallow the rest of the file; then reading goes on at the next line that begins an element with the same
-indentation, if there is one.
+indentation, or else after the next ``},`` that an element can follow.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.rows import BadRow, Rows, json_kind, strict_json
+from harness.rows import MOST, BadRow, Rows, as_text, json_kind, strict_json
 
 _CHUNK = 1 << 20
-_MOST = 64 << 20  # characters of one row: beyond it the brackets surely do not balance
 _PIECE = re.compile(r'"(?:[^"\\\n]++|\\.)*+"|[\[\]{},]|"', re.DOTALL)
 _SPACE = " \t\r\n"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_NEXT = re.compile(r"\}\s*,\s*(?=\{)")
 
 
 @dataclass
@@ -100,8 +100,10 @@ def _elements(rest: _Text) -> Rows:
         else:
             start, end = rest.line, _end(rest)
             if end is None:
-                yield BadRow(start, "the brackets or quotes of this row do not balance", "mend the row; others are read")
-                if not _resume(rest):
+                skipped = _resume(rest)
+                todo = "mend the row; others are read" if skipped is not None else "mend the row: none is found after it"
+                yield BadRow(start, "the brackets or quotes of this row do not balance", todo, skipped or "")
+                if skipped is None:
                     return
                 continue
             text = rest.go(end)
@@ -125,36 +127,45 @@ def _end(rest: _Text) -> int | None:
                 return match.start() if match.start() > rest.at else match.end()
             elif piece == '"' and "\n" not in rest.text[match.end() :]:
                 break  # a string that the chunk cuts (one with a line break in it is broken)
-        if len(rest.text) - rest.at > _MOST:
+        if len(rest.text) - rest.at > MOST:
             return None
         if not rest.more():
             return None
 
 
-def _resume(rest: _Text) -> bool:
-    """Go to the next line that begins an element as this one began; False when there is none."""
-    if rest.text[rest.at] != "{" or rest.indent.strip(_SPACE):
-        return False
-    found = re.compile(rf"\n{re.escape(rest.indent)}\{{").search(rest.text, rest.at)
-    if found is None:
-        return False
-    rest.go(found.end() - 1)
-    return True
+def _resume(rest: _Text) -> str | None:
+    """Go to where the next element seems to begin; what was skipped, None when there is no such place."""
+    wanted = [_NEXT]
+    if rest.text[rest.at] == "{" and not rest.indent.strip(_SPACE):
+        wanted.insert(0, re.compile(rf"\n{re.escape(rest.indent)}(?=\{{)"))
+    while True:
+        for pattern in wanted:
+            if found := pattern.search(rest.text, rest.at):
+                return _whole(rest.go(found.end()))
+        if len(rest.text) - rest.at > MOST or not rest.more():
+            return None
+
+
+def _whole(text: str) -> str:
+    return as_text(text.encode("utf-8", "surrogateescape")).strip(", \t\r\n")
 
 
 def _read(line: int, text: str, parse: Any) -> tuple[int, dict[str, Any]] | BadRow:
     if broken := _NOT_UTF8.search(text):
-        return BadRow(line, f"is not UTF-8 text (byte 0x{ord(broken.group()) - 0xDC00:02x})", "save it as UTF-8")
+        what = f"is not UTF-8 text (byte 0x{ord(broken.group()) - 0xDC00:02x})"
+        return BadRow(line, what, "save it as UTF-8", _whole(text))
     try:
         row = parse(text)
     except json.JSONDecodeError as error:
         at = line + text.count("\n", 0, error.pos)
-        return BadRow(line, f"is not JSON: {error.msg} in line {at}", "mend the row")
+        return BadRow(line, f"is not JSON: {error.msg} in line {at}", "mend the row", text)
     except ValueError as error:
-        return BadRow(line, f"holds a number too long to read: {error}" if "limit" in str(error) else str(error))
+        return BadRow(line, f"holds a number too long to read: {error}" if "limit" in str(error) else str(error), "", text)
     except RecursionError:
-        return BadRow(line, "is nested too deeply")
-    return (line, row) if isinstance(row, dict) else BadRow(line, f"is a JSON {json_kind(row)}, not an object", "write objects")
+        return BadRow(line, "is nested too deeply", "", text)
+    if isinstance(row, dict):
+        return line, row
+    return BadRow(line, f"is a JSON {json_kind(row)}, not an object", "write objects", text)
 
 
 def looks_like_array(path: Path) -> bool:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 
 from harness.errors import DataError, UsageError
-from harness.quality.examples import Dropped, Example, Kind, Turns, joined
+from harness.quality.examples import Dropped, Example, Kind, Turns, Unread, joined
 
 FOLDS = 5
 MOST_ROWS = 50_000
@@ -50,7 +50,8 @@ class LabelHint:
 
 @dataclass(frozen=True, slots=True)
 class LabelHints:
-    """rows: looked at. classes: name -> rows. left: rows without a label, or of a class with fewer rows than FOLDS.
+    """rows: looked at. classes: name -> rows. left: rows without a label, or of a class with fewer rows than FOLDS. unread: rows
+    that could not be read.
 
     more: whether the file has more rows than were read. accuracy: how often the models give the label that stands there, in
     [0, 1]. hints: the surest first.
@@ -62,6 +63,7 @@ class LabelHints:
     more: bool
     accuracy: float
     hints: tuple[LabelHint, ...]
+    unread: Unread = field(default_factory=Unread)
 
 
 def label_hints(rows: Iterable[Example | Dropped], *, column: str | None = None, seed: int = 0) -> LabelHints:
@@ -75,11 +77,14 @@ def label_hints(rows: Iterable[Example | Dropped], *, column: str | None = None,
             f"hints at wrong labels need {missing[0]}, which is not installed", todo="pip install 'seesaw-harness[labels]'"
         )
     kept: list[tuple[int, str, str]] = []
-    stream = iter(rows)
+    stream, unread = iter(rows), Unread()
     left = 0
     for example in islice(stream, MOST_ROWS):
-        label = _label(example, column) if isinstance(example, Example) else None
-        if label is None or not isinstance(example, Example):
+        if isinstance(example, Dropped):
+            unread.add(example)
+            continue
+        label = _label(example, column)
+        if label is None:
             left += 1
         else:
             kept.append((example.line, label, _text(example, column)))
@@ -91,7 +96,7 @@ def label_hints(rows: Iterable[Example | Dropped], *, column: str | None = None,
         what = f"{seen}, where 2 to {MOST_CLASSES} are needed"
         raise DataError(what, todo="Name the column that holds the class: --label COLUMN")
     used = [row for row in kept if row[1] in classes]
-    return _hints(used, classes, left + len(kept) - len(used), more, seed)
+    return replace(_hints(used, classes, left + len(kept) - len(used), more, seed), unread=unread)
 
 
 def _label(example: Example, column: str | None) -> str | None:

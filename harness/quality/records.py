@@ -48,7 +48,16 @@ def read_records(path: Path, *, split: str | None = None) -> Rows:
 
 def _tidy(rows: Rows, decode: Callable[[Row], Row]) -> Rows:
     for entry in rows:
-        yield entry if isinstance(entry, BadRow) else (entry[0], decode(entry[1]))
+        if isinstance(entry, BadRow):
+            yield entry
+            continue
+        line, row = entry
+        try:
+            row = decode(row)
+        except (ValueError, TypeError, RecursionError):
+            yield BadRow(line, "a column that the file says is JSON text is not", "write the file again", repr(row))
+        else:
+            yield line, row
 
 
 def _decoder(path: Path) -> Callable[[Row], Row]:

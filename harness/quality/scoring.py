@@ -17,7 +17,7 @@ from typing import IO, Any
 from harness.errors import DataError
 from harness.model import digest_of
 from harness.quality.counting import Lengths
-from harness.quality.examples import Dropped, Example
+from harness.quality.examples import Dropped, Example, Unread
 from harness.rows import BadRow, read_jsonl
 
 
@@ -123,8 +123,8 @@ async def _done(entry: Waiting, scores: Scores, file: IO[str]) -> tuple[Example 
 
 @dataclass
 class ScoreSummary:
-    """The closed count over a file: rows = scored + unscored + errored + skipped. reached: rows with at least the value
-    ``least``. percents: 100 x value."""
+    """The closed count over a file: rows = scored + unscored + errored + skipped + unread. reached: rows with at least the value
+    ``least``. skipped: rows without an answer. percents: 100 x value."""
 
     least: float = 0.5
     rows: int = 0
@@ -132,13 +132,16 @@ class ScoreSummary:
     scored: int = 0
     errored: int = 0
     skipped: int = 0
+    unread: Unread = field(default_factory=Unread)
     unscored: Counter[str] = field(default_factory=Counter)
     percents: Lengths = field(default_factory=Lengths)
     low: list[tuple[int, float, str]] = field(default_factory=list)  # (line, value, reason) of the lowest
 
     def add(self, row: Example | Dropped, score: QualityScore | None, *, shown: int = 5) -> None:
         self.rows += 1
-        if score is None:
+        if isinstance(row, Dropped):
+            self.unread.add(row)
+        elif score is None:
             self.skipped += 1
         elif score.errored:
             self.errored += 1
@@ -160,6 +163,8 @@ class ScoreSummary:
             "unscored": dict(self.unscored),
             "errored": self.errored,
             "skipped": self.skipped,
+            "unreadable": self.unread.rows,
+            "first_unreadable": self.unread.told(),
             "percent": self.percents.summary(),
             "lowest": [{"line": line, "value": value, "reason": reason} for line, value, reason in self.low],
         }

@@ -239,7 +239,11 @@ def test_dropped_rows_are_kept_with_place_and_reason(tmp_path: Path) -> None:
         "nearest": "a.jsonl:1",
         "row": {"x": "\ud800"},
     }
-    assert [sorted(line) for line in lines[1:]] == [["code", "line", "reason", "source"]] * 2
+    assert lines[1]["text"] == "{'x': nan}"
+    assert [sorted(line) for line in lines[1:]] == [
+        ["code", "line", "reason", "source", "text"],
+        ["code", "line", "reason", "source"],
+    ]
     with DroppedFile(tmp_path / "none.jsonl") as file:
         assert not file.codes
     assert not (tmp_path / "none.jsonl").exists()

@@ -81,7 +81,7 @@ def test_counts_and_a_uniform_seeded_sample() -> None:
     rows = [row(f"What is {i}?", "x" * i, i) for i in range(1, 1001)]
     dropped = Dropped("f", 9, "role", "no role")
     found = distribution([*rows, dropped], sample=50)
-    assert (found.rows, found.skipped, found.tasks.total(), len(found.sample)) == (1000, 1, 1000, 50)
+    assert (found.rows, found.unread.rows, found.tasks.total(), len(found.sample)) == (1000, 1, 1000, 50)
     assert found.turns == {"1 turn": 1000}
     assert dict(found.lengths) == {"up to 200 characters": 200, "to 1,000": 800}
     assert found.sample == distribution([*rows, dropped], sample=50).sample

@@ -180,7 +180,8 @@ class Engine:
         for key, answer in answers:
             for text in self._items(key, answer):
                 if self.count >= self.recipe.count:
-                    break
+                    self._refuse("instruction", "surplus", text, key)
+                    continue
                 task = self._accepted("instruction", text, key, f"machine_task_{self.count}")
                 new += [task] if task else []
         await self._harder([task for task in new if self._picked(task)])

@@ -40,6 +40,7 @@ REASONS = {
     "punctuation": "begins with punctuation",
     "not-ascii": "begins with a letter beyond ASCII",
     "too-similar": "too similar to another instruction",
+    "surplus": "as many as were asked for are made",
     "unchanged": "the harder version is the instruction itself",
     "no-instance": "the answer has no instance that can be read",
     "empty-output": "the output is empty",

@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.errors import Fault, SuiteError
 from harness.model import digest_of
-from harness.rows import BadRow, read_rows
+from harness.quality.records import read_records
+from harness.rows import BadRow, file_trouble
 
 BUILT_IN = Path(__file__).parent.parent / "seeds" / "seed_tasks.jsonl"
 LEAST = 8  # a prompt shows eight
@@ -37,12 +38,14 @@ class Task:
 def read_seeds(path: Path = BUILT_IN) -> tuple[Task, ...]:
     """Rows {instruction, instances: [{input, output}], is_classification} or {instruction, input, output}.
 
-    SuiteError with every faulty row; or when there are fewer than eight seeds.
+    SuiteError with every faulty row (to leave one out would make another run), or when there are fewer than eight seeds.
     """
     faults: list[Fault] = []
     tasks: list[Task] = []
     seen: dict[str, int] = {}
-    for entry in read_rows(path):
+    if trouble := file_trouble(path):
+        raise SuiteError([Fault(str(path), trouble, "Check the path")])
+    for entry in read_records(path):
         if isinstance(entry, BadRow):
             faults.append(Fault(f"{path}:{entry.line}" if entry.line else str(path), entry.what, entry.todo))
             continue
