@@ -27,6 +27,7 @@ from harness.store import RunWriter, Store
 from harness.suite import Suite
 
 LOOKUP = 1_000  # requests looked up in the store at a time
+REMEMBERED = 100_000  # keys of answers that came in last: what a capability asks that another has asked is not asked again
 HEALTH_EVERY_S = 0.5
 SETTLE_S = 1.0  # until a server's death is seen
 BUSY_EVERY_S = 0.3
@@ -189,6 +190,8 @@ class OpenRun:
 
     follow: told of every answer that comes in, with its score, or None when the request failed; from any thread. done: the
     (case id, sample) answered and scored before it was opened. scoring: answers that a PatientScorer scores at once.
+    flying: the key of a question that is being asked -> what else in the plan asks the same and waits for its answer. answered:
+    keys of the answers that came in since.
     """
 
     plan: Plan
@@ -203,6 +206,8 @@ class OpenRun:
     follow: Callable[[Request, Score | None], None] = _nobody
     tally: Tally = field(default_factory=Tally)
     done: set[tuple[str, int]] = field(default_factory=set)
+    flying: dict[str, list[Request]] = field(default_factory=dict)
+    answered: dict[str, None] = field(default_factory=dict)
 
     async def work(self, requests: Iterable[Request], size: int) -> None:
         """Ask these requests, or take their answers from the store; may be called again. Raises what stopped it.
@@ -239,35 +244,64 @@ class OpenRun:
         self.follow(request, score)
         self.watcher.advance(cached=cached, errored=False)
 
-    async def ask(self, request: Request) -> _Answer | None:
-        """Ask, store, score; the answer, when it is still to be scored."""
+    async def ask(self, request: Request) -> list[_Answer]:
+        """Ask, store, score - for every item that asks just this; the answers that are still to be scored."""
         self.tally.first_asked = self.tally.first_asked or time.monotonic()
         response = await self.client.ask(request)
         self.tally.last_answered = time.monotonic()
-        self.writer.add_response(request, response)
         self.tally.asked += 1
         self.tally.retries += max(0, response.attempts - 1)
+        same = self.flying.pop(response.key, [])
+        found = [self._took(one, response, cached=number > 0) for number, one in enumerate((request, *same))]
         if response.error is None:
-            return None if self.judge(request, response, cached=False) else _Answer(request, response, False)
+            self.tally.stored += len(same)
+            self._remember(response.key)
+        return [answer for answer in found if answer]
+
+    def _took(self, request: Request, response: Response, *, cached: bool) -> _Answer | None:
+        """Store an answer and score it; the answer, when that takes long. cached: it was asked for by another item."""
+        failed = response.error is not None
+        self.writer.add_response(request, response, cached=cached and not failed)
+        if not failed:
+            return None if self.judge(request, response, cached=cached) else _Answer(request, response, cached)
         self.tally.errored += 1
         self.follow(request, None)
         self.watcher.advance(cached=False, errored=True)
         return None
 
-    def unanswered(self, batch: Sequence[Request]) -> tuple[list[Request], list[_Answer]]:
-        """What must really be asked, and what is answered in the store and still to be scored; the rest is scored on the way."""
+    def _remember(self, key: str) -> None:
+        self.answered[key] = None
+        if len(self.answered) > REMEMBERED:
+            del self.answered[next(iter(self.answered))]
+
+    def claim(self, missing: Mapping[str, Sequence[Request]]) -> list[Request]:
+        """Those of the missing questions that somebody must ask; the others wait for an answer that is on its way."""
+        first = []
+        for key, (request, *same) in missing.items():
+            if key in self.flying:
+                self.flying[key] += [request, *same]
+            else:
+                self.flying[key] = same
+                first.append(request)
+        return first
+
+    def unanswered(self, batch: Sequence[Request]) -> tuple[dict[str, list[Request]], list[_Answer]]:
+        """What must really be asked, by key, and what is answered in the store and still to be scored; the rest is scored on the
+        way."""
         fresh = [request for request in batch if (request.case.id, request.sample) not in self.done]
         keys = [request.key for request in fresh]
         stored = self.writer.cached(keys) if keys else {}
-        missing, unscored = [], []
+        if late := [key for key in keys if key in self.answered and key not in stored]:
+            stored |= self.writer.cached(late, fold=True)
+        missing, unscored = dict[str, list[Request]](), []
         for request, key in zip(fresh, keys, strict=True):
             if response := stored.get(key):
-                self.writer.add_response(request, response, cached=True)
-                if not self.judge(request, response, cached=True):
-                    unscored.append(_Answer(request, response, True))
+                self.tally.stored += 1
+                if answer := self._took(request, response, cached=True):
+                    unscored.append(answer)
             else:
-                missing.append(request)
-        self.tally.stored += len(batch) - len(missing)
+                missing.setdefault(key, []).append(request)
+        self.tally.stored += len(batch) - len(fresh)
         for _ in range(len(batch) - len(fresh)):
             self.watcher.advance(cached=True, errored=False)
         return missing, unscored
@@ -299,7 +333,11 @@ async def _feed(job: OpenRun, requests: Iterable[Request], queues: _Queues, work
     rest = iter(requests)
     while batch := list(islice(rest, LOOKUP)):
         missing, unscored = await asyncio.to_thread(job.unanswered, batch)
-        for request in missing:
+        if late := [key for key in missing if key in job.answered]:  # while we looked
+            again = [request for key in late for request in missing.pop(key)]
+            more, found = await asyncio.to_thread(job.unanswered, again)
+            missing, unscored = missing | more, unscored + found
+        for request in job.claim(missing):
             await queues.asking.put(request)
         for answer in unscored:
             await queues.scoring.put(answer)
@@ -310,7 +348,7 @@ async def _feed(job: OpenRun, requests: Iterable[Request], queues: _Queues, work
 
 async def _ask_all(job: OpenRun, queues: _Queues) -> None:
     while (request := await queues.asking.get()) is not None:
-        if answer := await job.ask(request):
+        for answer in await job.ask(request):
             await queues.scoring.put(answer)
     await queues.close_one()
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.suites import load_small
 
+from harness import runner
 from harness.errors import ServeError, StoreError, UsageError
 from harness.model import Candidate, Case, ItemStatus, Message, Request, Response, RunRecord, Sampling, Score, Split
 from harness.runner import Plan, check_plan, execute
@@ -227,6 +228,44 @@ def test_again_asks_nothing_and_a_changed_scorer_scores_anew(suite: Suite, store
     assert (client.asked, harsher.scored) == ([], plan.size)
     assert set(values(store, again).values()) == {0.25}
     assert again.ledger.scored == plan.size
+
+
+@pytest.mark.parametrize(("lookup", "concurrency", "pause"), [(1_000, 4, 0.0), (7, 3, 0.002), (1, 8, 0.001), (64, 1, 0.0)])
+def test_what_two_capabilities_ask_alike_is_asked_once(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, lookup: int, concurrency: int, pause: float
+) -> None:
+    """In one batch or in two, under way or answered; each capability scores the answer by itself, and a failure is both's."""
+    monkeypatch.setattr(runner, "LOOKUP", lookup)
+    cases = [{"input": f"q {i}", "reference": f"q {i}"} for i in range(N)]
+    capability = {"role": "protected", "margin": 0.1, "cases": cases, "checks": ["equals"]}
+    twice = load_small(tmp_path, capabilities={"one": capability, "two": {**capability, "role": "advisory"}})
+    plan, counts = Plan(twice, BASE), Counts()
+    client = FakeClient(pause=pause, fails=lambda request: request.case.vars["input"] == "q 7")
+    record = run(store, plan, client, concurrency=concurrency, watcher=counts)
+    keys = Counter(request.key for request in client.asked)
+    assert set(keys) == {request.key for request in plan.requests()}
+    failing = next(request.key for request in plan.requests() if client.fails(request))
+    assert keys.pop(failing) in (1, 2), "what failed may be asked again"
+    assert set(keys.values()) == {1}
+    by_capability = Counter((item.case.capability, item.status) for item in store.items(record.id))
+    for name in ("one", "two"):
+        assert by_capability[name, ItemStatus.SCORED] == N - 1
+        assert by_capability[name, ItemStatus.ERRORED] == 1
+    assert record.ledger.closed
+    assert counts.cached == N - 1
+    work = record.provenance["work"]
+    assert (work["requests"], work["from_store"], work["errored"]) == (len(client.asked), N - 1, 2)
+
+
+def test_answers_that_nobody_remembers_are_asked_for_again(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "REMEMBERED", 3)
+    monkeypatch.setattr(runner, "LOOKUP", N)
+    cases = [{"input": f"q {i}", "reference": f"q {i}"} for i in range(N)]
+    capability = {"role": "protected", "margin": 0.1, "cases": cases, "checks": ["equals"]}
+    plan = Plan(load_small(tmp_path, capabilities={"one": capability, "two": capability}), BASE)
+    client = FakeClient()
+    assert run(store, plan, client, concurrency=2).ledger.scored == 2 * N
+    assert N <= len(client.asked) <= 2 * N
 
 
 def test_another_plan_takes_its_answers_from_the_store(suite: Suite, store: Store) -> None:

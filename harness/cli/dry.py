@@ -66,11 +66,12 @@ def _line(work: Work) -> str:
 
 def _generation(name: str, plan: Plan, store: Store, mean: float | None) -> Work:
     asked = prompt = answer = 0
-    rest = plan.requests()
+    rest, seen = plan.requests(), set[str]()  # what two capabilities ask alike is asked once
     while batch := list(islice(rest, 2_000)):
-        keys = [request.key for request in batch]
-        known = store.answered(keys)
-        missing = [request for request, key in zip(batch, keys, strict=True) if key not in known]
+        found = {request.key: request for request in batch}
+        known = store.answered(list(found))
+        missing = [request for key, request in found.items() if key not in known and key not in seen]
+        seen.update(found)
         asked += len(missing)
         prompt += sum(map(prompt_tokens, missing))
         answer += sum(_length(request, mean) for request in missing)

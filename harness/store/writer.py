@@ -45,9 +45,10 @@ class RunWriter:
         suite = {"source": source, "content": to_json(plain(content))}
         self._journal.append(to_json({"t": "b", "run": plain(record), "suite": suite}))
 
-    def cached(self, keys: Sequence[str]) -> dict[str, Response]:
-        """The successful responses already stored for these request keys. Ask in batches of a thousand or so."""
-        return self._with(lambda connection: queries.cached_responses(connection, keys), fold=False)
+    def cached(self, keys: Sequence[str], *, fold: bool = False) -> dict[str, Response]:
+        """The successful responses already stored for these request keys. Ask in batches of a thousand or so. fold: those, too,
+        that came in since the store was last folded."""
+        return self._with(lambda connection: queries.cached_responses(connection, keys), fold=fold)
 
     def done(self, scorer_digest: str) -> set[tuple[str, int]]:
         """The (case id, sample) that need nothing more: a response is there, and this scorer has judged it (or said why it
