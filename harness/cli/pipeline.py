@@ -372,14 +372,6 @@ class _ToAsk:
     alike: int
 
 
-@dataclass(frozen=True, slots=True)
-class _ToAsk:
-    """A plan's questions that the store has no answer to. alike: items of them that ask what another item asks, too."""
-
-    questions: int
-    alike: int
-
-
 def _missing(store: Store, plan: Plan) -> _ToAsk | None:
     """None: everything is answered."""
     missing, items, requests = set[str](), 0, plan.requests()
