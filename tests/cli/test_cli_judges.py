@@ -242,6 +242,49 @@ def test_a_panel_is_reported_with_its_members_and_their_canaries(tmp_path: Path)
     assert json.loads(out.read_text())["judges"][0]["warnings"] == judge["warnings"], "what canaries showed is kept"
 
 
+def test_a_judge_in_a_sequential_gate_judges_what_was_asked_and_may_block_but_not_pass_uncalibrated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url, gate="{sequential: true}", cases=120)
+        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        told = capsys.readouterr().out
+        assert "tone: decided after" in told
+        assert "judge uncalibrated" in told
+        run = stored(tmp_path, "good")
+        assert run.ledger.closed
+        assert run.ledger.n_unscored == run.ledger.n_errored == 0
+        judged = len(judgments(tmp_path, "good"))
+        assert 16 <= judged < 90
+        assert run.ledger.skipped["decided"] > 60
+        assert len(about_answers(server)) == judged, "both gave the same answers, and no other was judged"
+        assert harness(tmp_path, "explain", run.id) == 0
+        assert "the same verdict as was stored" in capsys.readouterr().out
+        asked = server.count
+        assert harness(tmp_path, "run", suite, "-c", "good") == 2
+        assert server.count == asked
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert 16 <= len(judgments(tmp_path, "bad")) < 90
+
+
+def test_judging_goes_on_while_answers_are_asked_for_and_neither_more_than_it_may(tmp_path: Path) -> None:
+    """More answers than can wait for the judge: the last ones are only asked for once it has judged some."""
+    order: list[str] = []
+
+    def noted(body: Body) -> Any:
+        order.append(str(body["model"]))
+        return answer(body)
+
+    limits = "generation: {concurrency: 4}\njudging: {concurrency: 3}\n"
+    with scripted(answer=noted, delay=0.005) as server, scripted(answer=noted, delay=0.01) as judge:
+        suite = write_jury(tmp_path, server.url, judge_url=judge.url, cases=60, extra=limits)
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        assert 1 < server.peak_in_flight <= 4
+        assert 1 < judge.peak_in_flight <= 3
+    first, last = order.index("judge"), len(order) - 1 - order[::-1].index("base")
+    assert first < last - 20
+
+
 # -- pairwise --------------------------------------------------------------------------------------------------------------------
 
 PAIRWISE = "kind: pairwise, rubric: pairwise-preference"
