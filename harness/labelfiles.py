@@ -6,8 +6,8 @@ JSON arrays, JSONL, CSV or Parquet. A row is known by what it holds:
               {"idx", "annotator1": 0|1|2, ...} and, of a judge, {"idx", "gpt_result"}; any "..._result" will do  PandaLM
               {"case_id", "preference": candidate|baseline|tie} or 1|2|tie, A|B|tie; "rater", "probability", "cluster";
               of a judge "swapped" (the second answer was shown first), "unscored", "judge", "tokens", "seconds"
-    answers   {"case_id", "passed"} or "rating" (1 to 5) or "value" in [0, 1]; "candidate" where a case has several answers
-
+    answers   {"case_id", "passed"} or "rating" (1 to 5) or "value" in [0, 1]; "candidate" where a case has several answers;
+              with "response", the answer itself (and "input", the question, unless a suite knows the case), judges can be asked
               the labels that ``harness review`` exports; of a judge those of ``harness export --kind judgments``
 
 A preference names the answer, never the place where it was shown. Numbers may be written as text: judges' files mix both.
@@ -59,6 +59,18 @@ class LabelFile:
         return tuple(replace(case, rulings=tuple(rulings.get(case.id, ()))) for case in self.cases)
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledAnswer:
+    """An answer that a row brings with its label. key: what LabelFile calls the case. input: the question, where a row has it."""
+
+    key: str
+    case_id: str
+    response: str
+    input: str | None = None
+    candidate: str | None = None
+    where: str = ""  # file:line, for people
+
+
 @dataclass
 class _Case:
     """A case while its rows come in."""
@@ -77,7 +89,7 @@ def read_labels(path: Path, *, pass_at: float = PASS_AT) -> LabelFile:
     kinds: list[str] = []  # of the first row that is a label
     ours: list[Label] = []
 
-    def take(row: Row) -> None:
+    def take(row: Row, line: int) -> None:
         if "created_at" in row and "responses" in row:
             ours.append(_label(row))
             return
@@ -99,11 +111,31 @@ def read_labels(path: Path, *, pass_at: float = PASS_AT) -> LabelFile:
     return LabelFile(kinds[0], cases)
 
 
+def read_answers(path: Path) -> dict[str, LabelledAnswer]:
+    """The labelled answers, by the keys of read_labels. SuiteError where a row brings none, or another under one key."""
+    found: dict[str, LabelledAnswer] = {}
+
+    def take(row: Row, line: int) -> None:
+        key, said, asked = _key(row), row.get("response"), row.get("input")
+        if not isinstance(said, str):
+            raise _Odd("holds no answer that a judge could read: `response` is missing")
+        if asked is not None and not isinstance(asked, str):
+            raise _Odd("input is not a text")
+        whose = row.get("candidate")
+        name = key.removesuffix(f" of {whose}") if isinstance(whose, str) else key
+        one = LabelledAnswer(key, name, said, asked, whose if isinstance(whose, str) else None, f"{path}:{line}")
+        if found.setdefault(key, one).response != said:
+            raise _Odd(f"labels another answer than {found[key].where} does; name in `candidate` who gave it")
+
+    _each(path, take)
+    return found
+
+
 def read_rulings(path: Path, kind: str, *, pass_at: float = PASS_AT) -> dict[str, dict[str, list[Ruling]]]:
     """Judge -> case -> what it said, in the file's order. SuiteError where rows cannot be read or name no case."""
     found: dict[str, dict[str, list[Ruling]]] = {}
 
-    def take(row: Row) -> None:
+    def take(row: Row, line: int) -> None:
         judge = str(row.get("judge") or _named(path))
         given, answer = _rulings(row, kind, pass_at), row.get("response_id")
         by_case, key = found.setdefault(judge, {}), _key(row)
@@ -170,14 +202,14 @@ def holds_rulings(path: Path) -> bool:
     return "results" in first or any(_RESULT.fullmatch(key) for key in first)
 
 
-def _each(path: Path, take: Callable[[Row], None]) -> None:
+def _each(path: Path, take: Callable[[Row, int], None]) -> None:
     faults: list[Fault] = []
     for entry in read_records(path):
         if isinstance(entry, BadRow):
             faults.append(Fault(f"{path}:{entry.line}" if entry.line else str(path), entry.what, entry.todo))
         else:
             try:
-                take(entry[1])
+                take(entry[1], entry[0])
             except _Odd as odd:
                 faults.append(Fault(f"{path}:{entry[0]}", str(odd)))
         if len(faults) >= MAX_FAULTS:

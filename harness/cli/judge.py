@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.calibration import LabelledCase
+    from harness.cli.judge_stored import JudgedCases
     from harness.model import Calibration
+    from harness.store import Store
 
 
 @click.group("judge")
@@ -31,6 +33,12 @@ def command() -> None:
     help="File of a judge's verdicts on the same cases; may be given several times. Default: the labels' file.",
 )
 @click.option("--run", "run_id", help="A stored run: its judges' verdicts, and its labels of a review unless --labels is given.")
+@click.option(
+    "--suite",
+    "suite_path",
+    type=click.Path(path_type=Path),
+    help="Ask this suite's judges about the labelled answers, which --labels then holds, too (`response`).",
+)
 @click.option("--judge", "only", help="Only the judge of this name.")
 @click.option("--own", multiple=True, metavar="MAKER", help="A maker of answers that is the judge's own: self-preference.")
 @click.option("--pass-at", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The least score that passes.")
@@ -42,6 +50,7 @@ def calibrate_command(
     labels: Path | None,
     judgments: tuple[Path, ...],
     run_id: str | None,
+    suite_path: Path | None,
     only: str | None,
     own: tuple[str, ...],
     pass_at: float,
@@ -52,7 +61,8 @@ def calibrate_command(
 ) -> None:
     """Hold judges against people's labels: kappa, agreement, biases, unparsed share, cost - each with its interval.
 
-    Either --labels (and --judgments), or --run: then the result is stored, and gates ask for it by the judge's digest.
+    Either --labels (and --judgments), or --run, or --labels and --suite: of the last two the result is stored, and gates and
+    reports ask for it by the judge's digest.
     """
     from harness.calibration import falls_short
 
@@ -62,7 +72,11 @@ def calibrate_command(
         check_paths([html_file])
     if run_id is not None and judgments:
         raise UsageError("--judgments and --run both name judgments", todo="Name one of them")
-    if run_id is not None:
+    if suite_path is not None:
+        if labels is None or judgments or run_id is not None:
+            raise UsageError("--suite asks its judges about labelled answers", todo="Give --labels, not --judgments or --run")
+        found = _of_suite(store_dir, suite_path, labels, only, own, pass_at)
+    elif run_id is not None:
         found = _of_run(store_dir, run_id, labels, only, own, pass_at)
     else:
         found = _of_files(labels, judgments, only, own, pass_at)
@@ -161,19 +175,32 @@ def _of_files(
     return found
 
 
+def _of_suite(
+    store_dir: Path, suite_path: Path, labels: Path, only: str | None, own: Sequence[str], pass_at: float
+) -> list[Calibration]:
+    from harness.cli.judge_labelled import judged_answers
+    from harness.cli.options import load_suite
+
+    suite = load_suite(suite_path)
+    with open_store(store_dir, create=True) as store:
+        judged = judged_answers(suite, labels, only=only, pass_at=pass_at, logs=store.logs)
+        return _kept(store, judged, own)
+
+
+def _kept(store: Store, judged: Iterable[JudgedCases], own: Sequence[str]) -> list[Calibration]:
+    found = [_calibrated(one.cases, one.kind, one.judge, own, digest=one.digest, capability=one.capability) for one in judged]
+    for calibration in found:
+        store.save_calibration(calibration)
+    return found
+
+
 def _of_run(
     store_dir: Path, run_id: str, labels: Path | None, only: str | None, own: Sequence[str], pass_at: float
 ) -> list[Calibration]:
     from harness.cli.judge_stored import judged_cases
 
     with open_store(store_dir) as store:
-        found = [
-            _calibrated(one.cases, one.kind, one.judge, own, digest=one.digest, capability=one.capability)
-            for one in judged_cases(store, run_id, labels, only=only, pass_at=pass_at)
-        ]
-        for calibration in found:
-            store.save_calibration(calibration)
-    return found
+        return _kept(store, judged_cases(store, run_id, labels, only=only, pass_at=pass_at), own)
 
 
 def _calibrated(
