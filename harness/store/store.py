@@ -6,7 +6,7 @@
     labels/          the same of what people say, per session (harness.store.labels)
     logs/            for whoever serves models
 
-Why so: DuckDB lets one process write a file, and meanwhile no other can even read it. So nobody keeps it open. A run appends to a
+Why so: DuckDB lets one process write a file, and meanwhile no other can even read it. So nobody keeps it attached. A run appends to a
 journal of its own, which needs no lock, survives kill -9 after each record and costs some 20 microseconds a record.
 Whoever wants to read takes the lock, folds the journals into the tables, reads and lets go; the same happens at the beginning and
 at the end of a run. Folding only then, and not every few seconds, is deliberate: DuckDB rewrites the last, unfinished row group
@@ -57,7 +57,7 @@ class Store:
         self.notes: list[str] = []
         self._timeout_s, self._notify = timeout_s, notify
         self._mutex = threading.Lock()
-        self._roomy = False  # huge texts seen: see harness.store.database
+        self._database = database.Database(path / "store.duckdb")
 
     @classmethod
     def open(
@@ -80,7 +80,9 @@ class Store:
         return self.path / "logs"
 
     def close(self) -> None:
-        """Nothing is held between calls; here for ``with``."""
+        """End DuckDB, which is idle between calls; a later call starts it again."""
+        with self._mutex:
+            self._database.close()
 
     def __enter__(self) -> Store:
         return self
@@ -92,15 +94,15 @@ class Store:
         """Use the database, under the lock, with the journals folded in first. work may be called twice (NeedsMemory)."""
         with self._mutex, lock.held(self.path / "lock", self._timeout_s, self._notify):
             try:
-                return self._once(work, fold, None if self._roomy else database.LEAN)
+                return self._once(work, fold)
             except database.NeedsMemory:
-                if self._roomy:
+                if self._database.roomy:
                     raise
-                self._roomy = True
-                return self._once(work, fold, None)
+                self._database.give_room()
+                return self._once(work, fold)
 
-    def _once(self, work: Callable[[database.Connection], T], fold: bool, memory_limit: str | None) -> T:
-        with database.connect(self.path / "store.duckdb", memory_limit) as connection:
+    def _once(self, work: Callable[[database.Connection], T], fold: bool) -> T:
+        with self._database.opened() as connection:
             if fold:
                 self._fold(connection)
             return work(connection)

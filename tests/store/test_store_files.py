@@ -206,7 +206,7 @@ def test_huge_texts_get_the_memory_they_need(tmp_path: Path, monkeypatch: pytest
         for request in requests:
             writer.add_response(request, make_response(request, os.urandom(40_000).hex()))
         writer.finish("complete")
-    assert store._roomy
+    assert store._database.roomy
     assert sum(len(item.response.text) for item in store.items("run1") if item.response) == 400 * 80_000
 
 
@@ -217,3 +217,33 @@ def test_the_lock_file_is_only_a_courtesy(tmp_path: Path) -> None:
     with lock.held(path, 1):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert path.read_text() == ""
+
+
+def test_between_two_calls_the_file_is_free_and_whole(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "it's a store")
+    with store.begin_run(make_record(), "", {}, make_requests(3)) as writer:
+        writer.finish("complete")
+    engine = store._database._engine
+    for _ in range(2):
+        with duckdb.connect(str(store.path / "store.duckdb"), config=database.SETTINGS) as somebody_else:
+            assert somebody_else.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+        assert [record.id for record in store.runs()] == ["run1"]
+    assert store._database._engine is engine  # started once
+    assert not list(store.path.glob("*.wal"))
+
+
+def test_a_failure_lets_go_of_the_file_and_the_next_call_works(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+
+    def half_done(connection: database.Connection) -> None:
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO promotions VALUES ('suite', 'run', 0)")
+        raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        store._with(half_done)
+    with duckdb.connect(str(store.path / "store.duckdb"), config=database.SETTINGS) as connection:
+        assert connection.execute("SELECT count(*) FROM promotions").fetchone() == (0,)
+    assert store.runs() == []
+    store.close()
+    assert store.runs() == []
