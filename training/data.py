@@ -1,8 +1,9 @@
 """Training rows, checked row by row before a model is loaded: trl's conversational shapes, or what harness.quality.files reads.
 
 SFT takes ``{"messages"}`` or ``{"prompt", "completion"}``; DPO and rm take ``{"prompt", "chosen", "rejected"}``; each is a list
-of messages ``{"role", "content"}`` with text content, or (but for ``messages``) a string: one user or assistant message. Other
-keys (provenance and the like) are allowed and not trained on.
+of messages ``{"role", "content"}`` with text content, or (but for ``messages``) a string: one user or assistant message. DPO and
+rm also take a ranking, ``{"prompt", "ranking": [[best, ...], ..., [worst]]}``, as all its pairs. Other keys (provenance and the
+like) are allowed and not trained on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from harness.quality.examples import Dropped, Kind
 from harness.quality.files import Source, open_examples
 from harness.quality.records import read_records
 from harness.rows import BadRow
+from harness.statistics.ranking import outcomes_of_ranking
 from training.result import DataFile
 
 Row = dict[str, list[dict[str, str]]]
@@ -29,6 +32,7 @@ _SHAPES = {
     "dpo": (("prompt", "chosen", "rejected"),),
     "rm": (("prompt", "chosen", "rejected"),),
 }
+RANKING = "ranking"
 _MOST_FAULTS = 20
 
 
@@ -46,7 +50,7 @@ def load_files(paths: Sequence[str], stage: str, *, limit: int | None = None) ->
     shape: tuple[str, ...] | None = None
     for path in paths:
         before = len(rows)
-        for where, raw in _raw_rows(path, faults):
+        for where, raw in _pairs_of(_raw_rows(path, faults), stage, faults):
             row = check_row(where, raw, stage, faults)
             if row is None:
                 continue
@@ -82,7 +86,8 @@ def file_digest(path: str) -> str:
 def _raw_rows(path: str, faults: list[Fault]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(file:line, row) of a file. Rows of another format than trl's (LLaMA-Factory's, ...) are turned into it."""
     first = next((entry for entry in read_records(Path(path)) if not isinstance(entry, BadRow)), None)
-    if first is not None and not any(set(shape) <= set(first[1]) for shapes in _SHAPES.values() for shape in shapes):
+    ours = first is not None and (RANKING in first[1] or any(set(shape) <= set(first[1]) for shape in chain(*_SHAPES.values())))
+    if first is not None and not ours:
         with contextlib.suppress(DataError):  # no format is known by these keys: then check_row says what is needed
             yield from _converted(open_examples(Path(path)), faults)
             return
@@ -91,6 +96,31 @@ def _raw_rows(path: str, faults: list[Fault]) -> Iterator[tuple[str, Mapping[str
             faults.append(Fault(f"{path}:{entry.line}" if entry.line else path, entry.what, entry.todo))
         else:
             yield f"{path}:{entry[0]}", entry[1]
+
+
+def _pairs_of(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], stage: str, faults: list[Fault]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Rankings as their pairs, all of them (harness.statistics.ranking): answers of one group are as good as each other."""
+    for where, raw in rows:
+        if RANKING not in raw or "chosen" not in _SHAPES[stage][0]:
+            yield where, raw
+            continue
+        groups = raw[RANKING]
+        if not isinstance(groups, list) or len(groups) < 2 or not all(isinstance(group, list) and group for group in groups):
+            what = "ranking is a list of groups of answers, best first, and there are two at least"
+            faults.append(Fault(where, what, 'write "ranking": [["the best"], ["as good as", "each other"], ["the worst"]]'))
+            continue
+        answers = [answer for group in groups for answer in group]
+        if any(answer in answers[:number] for number, answer in enumerate(answers)):
+            faults.append(Fault(where, "ranking names an answer twice", "rank each answer once"))
+            continue
+        names = iter(range(len(answers)))
+        outcomes = outcomes_of_ranking([[str(next(names)) for _ in group] for group in groups])
+        more = {key: value for key, value in raw.items() if key != RANKING}
+        for outcome in outcomes:
+            if outcome.share == 1.0:  # a tie teaches nothing
+                yield where, {**more, "chosen": answers[int(outcome.first)], "rejected": answers[int(outcome.second)]}
 
 
 def _converted(source: Source, faults: list[Fault]) -> Iterator[tuple[str, Mapping[str, Any]]]:

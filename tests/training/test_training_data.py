@@ -96,3 +96,41 @@ def test_hold_out_is_a_partition_and_seeded(n: int, val_size: float, seed: int) 
 def test_holding_out_everything_is_refused() -> None:
     with pytest.raises(TrainingError, match="none is left"):
         hold_out([{"messages": []}] * 3, 3, 0)
+
+
+def test_a_ranking_is_all_its_pairs_and_ties_are_none(tmp_path: Path) -> None:
+    ranking = {"prompt": "q", "ranking": [["a", "b"], ["c"], [[{"role": "assistant", "content": "d"}]]], "rater": "ann"}
+    for stage in ("rm", "dpo"):
+        rows = load_rows([write(tmp_path, ranking)], stage)
+        pairs = [(row["chosen"][-1]["content"], row["rejected"][-1]["content"]) for row in rows]
+        assert sorted(pairs) == [("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")]
+        assert all(row["prompt"] == [{"role": "user", "content": "q"}] for row in rows)
+    mixed = load_rows([write(tmp_path, ranking, {"prompt": "q", "chosen": "x", "rejected": "y"})], "rm")
+    assert len(mixed) == 6
+
+
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=5))
+def test_a_ranking_gives_a_pair_for_every_two_that_do_not_tie(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
+    groups = [[f"{place}.{number}" for number in range(size)] for place, size in enumerate(sizes)]
+    path = write(tmp_path_factory.mktemp("ranking"), {"prompt": "q", "ranking": groups})
+    pairs = {(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in load_rows([path], "rm")}
+    assert len(pairs) == (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2
+    assert all(better[0] < worse[0] for better, worse in pairs)
+
+
+@pytest.mark.parametrize(
+    ("ranking", "stage", "expected"),
+    [
+        ([["a"]], "rm", "rows.jsonl:1: ranking is a list of groups of answers"),
+        ([["a"], []], "rm", "ranking is a list of groups of answers"),
+        (["a", "b"], "rm", "ranking is a list of groups of answers"),
+        ({"a": 1}, "dpo", "ranking is a list of groups of answers"),
+        ([["a"], ["b", "a"]], "rm", "names an answer twice"),
+        ([["a"], [3]], "rm", "rejected is a list of messages or a string"),
+        ([["a"], ["b"]], "sft", "stage sft needs"),
+    ],
+)
+def test_rankings_that_are_none(tmp_path: Path, ranking: Any, stage: str, expected: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        load_rows([write(tmp_path, {"prompt": "q", "ranking": ranking})], stage)
+    assert expected in caught.value.line()
