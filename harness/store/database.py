@@ -1,7 +1,7 @@
 """DuckDB, its file opened for a moment: settings, migrations, and its errors turned into StoreErrors.
 
-Starting DuckDB takes some 20 ms of CPU and attaching a file to it 2, and a run looks into its store dozens of times; so the engine
-stays and the file comes and goes.
+Starting DuckDB takes some 20 ms of CPU, attaching a file to it 2, and a run looks into its store dozens of times: so the engine
+stays, and the file comes and goes.
 
 Lean by default: one thread and 32 MB of buffers keep a run small whatever the size of the store. That fails where texts are
 huge: DuckDB works on 2,048 rows at a time and keeps all their texts in memory (100 MB for 50 kB of reasoning each). Then

@@ -6,8 +6,8 @@
     labels/          the same of what people say, per session (harness.store.labels)
     logs/            for whoever serves models
 
-Why so: DuckDB lets one process write a file, and meanwhile no other can even read it. So nobody keeps it attached. A run appends to a
-journal of its own, which needs no lock, survives kill -9 after each record and costs some 20 microseconds a record.
+Why so: DuckDB lets one process write a file, and meanwhile no other can even read it. So nobody keeps it attached. A run appends
+to a journal of its own, which needs no lock, survives kill -9 after each record and costs some 20 microseconds a record.
 Whoever wants to read takes the lock, folds the journals into the tables, reads and lets go; the same happens at the beginning and
 at the end of a run. Folding only then, and not every few seconds, is deliberate: DuckDB rewrites the last, unfinished row group
 of each column at every checkpoint, so frequent small folds would cost more than all the rest together, and a run should not stop
