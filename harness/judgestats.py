@@ -12,6 +12,7 @@ import numpy as np
 from harness.model import Estimate, Judgment
 from harness.statistics import agreement, ranking
 
+REWARD = "reward"  # a Judgment's mode
 _DRAWS = 4_000_000  # of units, in alpha's bootstrap: beyond 2,000 answers fewer draws do
 
 
@@ -70,7 +71,8 @@ class JudgeSummary:
     spread: mean standard deviation over several samples of the judge (test against retest), None with one; of a panel over its
     members, and panel says how far they agree. outside: the largest share of probability that lay outside the menu. requests:
     replies its verdicts rest on; sent: those really asked for by this run, the others were stored. seconds: of all of them.
-    tokens: of all of them, retries included.
+    tokens: of all of them, retries included. reward: mean raw reward, of a reward model alone: it has no scale, but two runs' can
+    be held against each other.
     """
 
     judge: str
@@ -91,6 +93,7 @@ class JudgeSummary:
     completion_tokens: int = 0
     seconds: float = 0.0
     panel: PanelSummary | None = None
+    reward: float | None = None
 
     @property
     def unparsed(self) -> float | None:
@@ -153,6 +156,7 @@ class _Count:
         self.spread = self.seconds = 0.0
         self.spreads = 0
         self.outside: float | None = None
+        self.reward, self.rewards = 0.0, 0
 
     def add(self, given: Given) -> None:
         said, asked = given.judgment, given.asked
@@ -163,6 +167,8 @@ class _Count:
         if said.mode:
             self.modes[said.mode] += 1
         self.flags.update(said.flags)
+        if said.mode == REWARD and said.raw is not None:
+            self.reward, self.rewards = self.reward + said.raw, self.rewards + 1
         self.turned += [first != second for first, second in said.orders if first and second]
         if said.preference is not None and said.value is not None:
             self.pairs.append((said.value, given.longer or 0, given.cluster or given.case_id))
@@ -201,6 +207,7 @@ class _Count:
             completion_tokens=self.completion,
             seconds=self.seconds,
             panel=self.members.summary() if self.members.names else None,
+            reward=self.reward / self.rewards if self.rewards else None,
         )
 
 

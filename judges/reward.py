@@ -94,7 +94,9 @@ class Reward:
             return replace(asked, unscored="judge-no-verdict", explanation=said)
         value = squash(raw, self._options.center, self._options.scale)
         passed = passes(value, self.spec.threshold)
-        return replace(asked, value=value, passed=passed, choice=f"{raw:.4g}", raw=raw, values=(value,))
+        return replace(
+            asked, value=value, passed=passed, explanation=f"reward {raw:.2f}", choice=f"{raw:.4g}", raw=raw, values=(value,)
+        )
 
     def _request(self, case: Case, response: Response, messages: Sequence[Message] | None) -> Request:
         """The conversation that ends with the answer. use_activation false: the raw output, not vLLM's sigmoid of it."""

@@ -6,6 +6,7 @@ What judges wrote and what they are called is foreign text, like everything a mo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.judgestats import JudgeSummary, PanelSummary, summarise
@@ -48,7 +49,9 @@ def views(source: ReportSource, run: RunRecord, base: RunRecord | None, verdict:
         mine, other = ours.get(name, JudgeSummary(name)), theirs.get(name, JudgeSummary(name)) if base else None
         who = (name, *about.get("members", ()))
         drift = [*_canaries(who, run), *(_canaries(who, base) if base else ())]
-        found.append(_view(name, about, asked, standing.get(name), mine, other, drift))
+        view = _view(name, about, asked, standing.get(name), mine, other, drift)
+        held = [_held(who, one) for one in (run, base) if one]
+        found.append(replace(view, facts=(*view.facts, *_canary_facts(*held))))
     return tuple(found)
 
 
@@ -108,6 +111,19 @@ def _canaries(who: Sequence[str], run: RunRecord) -> Iterator[str]:
     yield from (label(canary.get("text", ""), 200) for canary in moved[:_DRIFT])
     if len(moved) > _DRIFT:
         yield f"{len(moved) - _DRIFT} more canaries of judge {label(who[0], 40)} moved"
+
+
+def _held(who: Sequence[str], run: RunRecord) -> tuple[int, int]:
+    """Canaries of a judge and of its members that held in a run, and how many there were."""
+    kept = run.provenance.get("judging")
+    states = [c.get("state") for c in (kept.get("canaries", ()) if isinstance(kept, Mapping) else ()) if c.get("judge") in who]
+    return states.count("held"), len(states)
+
+
+def _canary_facts(ours: tuple[int, int], theirs: tuple[int, int] = (0, 0)) -> Iterator[Fact]:
+    if ours[1] or theirs[1]:
+        mine, other = (f"{held} of {of}" if of else UNKNOWN for held, of in (ours, theirs))
+        yield Fact("canaries", "Answers of known quality judged as expected", mine, other, mine, other)
 
 
 def _speaking(summary: JudgeSummary, who: str) -> Iterator[str]:
@@ -184,6 +200,7 @@ _FIGURES = (
     ("wins", "Win rate against the baseline, a tie is half"),
     ("wins_even", "Win rate if answers were of one length"),
     ("position", "Winner changed with the order"),
+    ("reward", "Mean reward, on the model's own scale"),
     ("spread", "Spread over its own samples (test against retest)"),
     ("outside", "Largest probability outside the menu"),
     ("sent", "Questions really asked"),
@@ -205,6 +222,8 @@ def _figure(summary: JudgeSummary, key: str) -> tuple[float | int | None, str]:
         return value.value, _with_interval(value, share=True)
     if key in ("unparsed", "outside"):
         return value, _share(value)
+    if key == "reward":
+        return value, f"{value:+.2f}"
     if key == "seconds":
         return round(value, 3), seconds(value)
     if key == "spread":

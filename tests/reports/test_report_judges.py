@@ -207,6 +207,23 @@ def test_warnings_name_canaries_that_moved_and_answers_that_speak_to_the_judge()
     assert "all is well" not in " ".join(judge.warnings)
 
 
+def test_rewards_and_canaries_are_told_of_both_runs() -> None:
+    source = judged()
+    for number, run_id in enumerate(source.records):
+        raws = (1.5, 0.5, None) if number else (-2.0, -3.0, None)
+        source.said[run_id] = [
+            said(i, raw and 0.5, raw=raw, mode="reward" if raw else "", unscored=None if raw else "judge-no-verdict")
+            for i, raw in enumerate(raws)
+        ]
+    [judge] = built(source).judges
+    facts = {fact.key: fact for fact in judge.facts}
+    assert {facts["reward"].candidate, facts["reward"].baseline} == {1.0, -2.5}
+    assert {facts["reward"].candidate_shown, facts["reward"].baseline_shown} == {"+1.00", "-2.50"}
+    assert facts["canaries"].candidate_shown == "1 of 2"
+    assert "Mean reward, on the model&#39;s own scale" in html.render(built(source))
+    assert "reward" not in {fact.key for fact in built(judged()).judges[0].facts}, "a rubric's grades are no rewards"
+
+
 def test_hostile_words_stay_words_in_every_format() -> None:
     page = built(judged())
     for text in (html.render(page), markdown.render(page), terminal.render(page)):
