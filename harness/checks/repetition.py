@@ -8,7 +8,7 @@ max_tokens, so give the capability ``on_truncated: score`` for this check to see
 from __future__ import annotations
 
 import zlib
-from collections import Counter
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -33,31 +33,41 @@ class RepetitionOptions(Options):
     max_compression: float = Field(12.0, ge=1)
 
 
-def _repeated(items: list[object]) -> float:
+def _repeated(items: Sequence[object]) -> float:
     """Share of the items that are there for a second or later time."""
-    return 1 - len(Counter(items)) / len(items) if items else 0.0
+    return 1 - len(set(items)) / len(items) if items else 0.0
 
 
-def _tail(words: list[str]) -> int:
-    """How many times in a row, at most, one phrase of up to MAX_PERIOD words stands at the end."""
+def _tail(words: list[str], least: int) -> int:
+    """How many times in a row, at most, one phrase of up to MAX_PERIOD words stands at the end; 1 where it is under ``least``."""
     words, most = words[-TAIL:][::-1], 1
-    for period in range(1, min(MAX_PERIOD, len(words) // 2) + 1):
+    for period in range(1, min(MAX_PERIOD, len(words) // least) + 1):
+        if words[period] != words[0]:
+            continue
         same = period
         while same < len(words) and words[same] == words[same - period]:
             same += 1
-        most = max(most, same // period)
+        if (times := same // period) >= least:
+            most = max(most, times)
     return most
+
+
+def _repeated_grams(words: list[str], options: RepetitionOptions) -> float:
+    """Share of repeated n-grams; 0 where it surely is within the limit: a gram that ends on a new word is new, too."""
+    count = len(words) - options.n + 1
+    if len(set(words)) - options.n + 1 >= (1 - options.max_ngrams) * count:
+        return 0.0
+    return _repeated(list(zip(*(words[i:] for i in range(options.n)), strict=False)))
 
 
 def _judge(seen: Seen, expected: None, options: RepetitionOptions) -> Outcome:
     words = tokens(seen.text)
-    lines: list[object] = [line.strip() for line in seen.text.splitlines() if line.strip()]
-    grams: list[object] = [tuple(words[i : i + options.n]) for i in range(len(words) - options.n + 1)]
+    lines = [line.strip() for line in seen.text.splitlines() if line.strip()]
     raw = seen.text.encode("utf-8", "replace")
     found = []
-    if (times := _tail(words)) > options.max_tail:
+    if (times := _tail(words, options.max_tail + 1)) > options.max_tail:
         found.append(f"ends on a phrase {times} times in a row")
-    if len(words) >= MIN_WORDS and (share := _repeated(grams)) > options.max_ngrams:
+    if len(words) >= MIN_WORDS and (share := _repeated_grams(words, options)) > options.max_ngrams:
         found.append(f"{share:.0%} of its {options.n}-grams are repeated")
     if len(lines) >= MIN_LINES and (share := _repeated(lines)) > options.max_lines:
         found.append(f"{share:.0%} of its lines are repeated")

@@ -24,13 +24,16 @@ from harness.quality.records import JSON_COLUMNS
 
 _BATCH = 4096
 _TURNS = (("role", "content"), ("from", "value"))  # messages that a table holds as such
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _BREAKS = re.compile("[\u0085\u2028\u2029]")  # JSON allows them bare, but many readers end a line at them
 
 
 def line_of(row: dict[str, Any], *, escape: bool = True) -> str:
     """A row as one line of JSON; Unfit for what JSON cannot say. Half a character (a lone surrogate) is escaped, or is Unfit."""
     try:
-        text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+        text = _JSON(row)
+        if text.isascii():
+            return text
         text.encode("utf-8")
     except UnicodeEncodeError:
         if not escape:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import regex
 
-from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row, learnt_parts
+from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row, hinted, learnt_parts
 from harness.quality.examples import Example
 
 _SELF = regex.compile(
@@ -31,7 +31,7 @@ _SCAFFOLD_HINTS = ("<|", "###", "INST]", "s>", "Human:", "Assistant:", "USER:", 
 def _look(example: Example, settings: Settings) -> Iterator[Found]:
     for name, turn in learnt_parts(example):
         text = turn.content
-        if any(word in text for word in _SCAFFOLD_HINTS) and (found := _SCAFFOLD.search(text)):
+        if hinted(text, _SCAFFOLD_HINTS) and (found := _SCAFFOLD.search(text)):
             yield Found("scaffold", f"{name} has a prompt's scaffolding: {found.group().strip()[:40]!r}")
         if found := _REFUSAL.match(text[:200]):
             yield Found("refusal", f"{name} refuses: {found.group()[:60]!r}")

@@ -28,7 +28,6 @@ _ODD = re.compile(
 
 
 def _look(example: Example, settings: Settings) -> Iterator[Found]:
-    learnt = {name for name, _ in learnt_parts(example)}
     for name, turn in parts(example):
         text = turn.content
         if not _ODD.search(text):
@@ -41,7 +40,7 @@ def _look(example: Example, settings: Settings) -> Iterator[Found]:
             yield Found("surrogate", f"{name} has half a character (a lone surrogate)")
         if said := mojibake(text):
             yield Found("mojibake", f"{name} has {said[0]!r} for {said[1]!r}")
-        if name in learnt and (found := _ENTITY.search(text)) and "<" not in text and "```" not in text:
+        if (found := _ENTITY.search(text)) and "<" not in text and "```" not in text and name in dict(learnt_parts(example)):
             yield Found("html-entity", f"{name} has {found.group()!r}")
 
 

@@ -6,6 +6,7 @@ question that asks for another language (translation) is left alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -22,6 +23,7 @@ MIN_SHARE = 0.6
 MOST_CHARS = 4000  # so much of a text is looked at
 _CODE = regex.compile(r"```.*?(?:```|\Z)", regex.DOTALL)
 _SCRIPTS = ("Latin", "Han", "Hiragana", "Katakana", "Hangul", "Cyrillic", "Arabic", "Devanagari", "Greek", "Hebrew", "Thai")
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 _LETTERS_A_WORD = {"Han": 1.5, "Hiragana": 2, "Katakana": 3, "Hangul": 2.5}  # about; alphabets 4
 _ABOUT = regex.compile(
     r"(?i)translat|in (?:english|chinese|french|german|spanish|japanese|korean|russian|arabic|hindi)"
@@ -29,9 +31,10 @@ _ABOUT = regex.compile(
 )
 
 
-@lru_cache(maxsize=32)
-def _script(name: str) -> regex.Pattern[str]:
-    return regex.compile(rf"[\p{{L}}&&\p{{Script={name}}}]", regex.V1)
+@lru_cache(maxsize=100_000)
+def _script_of(letter: str) -> str | None:
+    """The script of a letter; None for other characters, and for letters of other scripts."""
+    return next((name for name in _SCRIPTS if regex.match(rf"[\p{{L}}&&\p{{Script={name}}}]", letter, regex.V1)), None)
 
 
 def main_script(text: str) -> str | None:
@@ -41,17 +44,17 @@ def main_script(text: str) -> str | None:
     """
     text = text[:MOST_CHARS]
     text = _CODE.sub(" ", text) if "```" in text else text
-    letters = sum(map(str.isalpha, text))
+    if text.isascii():
+        return "Latin" if len(text.encode("ascii").translate(None, _NO_LETTERS)) >= MIN_LETTERS else None
+    letters, found = 0, dict.fromkeys(_SCRIPTS, 0)
+    for letter, count in Counter(text).items():
+        if letter.isalpha():
+            letters += count
+            if script := _script_of(letter):
+                found[script] += count
     if letters < MIN_LETTERS:
         return None
-    if text.isascii():
-        return "Latin"
-    words, left = dict.fromkeys(_SCRIPTS, 0.0), letters
-    for name in _SCRIPTS:
-        found = len(_script(name).findall(text))
-        words[name], left = found / _LETTERS_A_WORD.get(name, 4), left - found
-        if left <= 0:
-            break
+    words = {name: count / _LETTERS_A_WORD.get(name, 4) for name, count in found.items()}
     total = sum(words.values())
     if not total:
         return None

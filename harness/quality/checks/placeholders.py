@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import regex
 
-from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row, learnt_parts, parts
+from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row, hinted, learnt_parts, parts
 from harness.quality.examples import Example
 
 _CODE = regex.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$?[^$\n]+\$\$?", regex.DOTALL)
@@ -31,16 +31,16 @@ _HINTS = ("{", "<", "[", "TODO", "FIXME", "TBD", "XXX", "orem ", "OREM ")  # wit
 
 
 def _look(example: Example, settings: Settings) -> Iterator[Found]:
-    learnt = {name for name, _ in learnt_parts(example)}
     for name, turn in parts(example):
         text = turn.content
-        if not any(hint in text for hint in _HINTS):
+        if not hinted(text, _HINTS):
             continue
         bare = _CODE.sub(" ", text) if "`" in text or "$" in text else text
         sure, likely = _SURE.search(bare), _LIKELY.search(bare)
-        if sure and name in learnt:
+        learnt = bool(sure or likely) and name in dict(learnt_parts(example))
+        if sure and learnt:
             yield Found("placeholder", f"{name} has the placeholder {sure.group()[:60]!r}")
-        elif likely and name in learnt:
+        elif likely and learnt:
             yield Found("placeholder-likely", f"{name} has what looks like a placeholder: {likely.group()[:60]!r}")
         elif sure:
             yield Found("placeholder-asked", f"{name} has the placeholder {sure.group()[:60]!r}")

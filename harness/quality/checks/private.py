@@ -6,15 +6,17 @@ so that an order number is no card. What was found is told by its ends only: a r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import regex
 
-from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row, parts
+from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings, each_row, hinted, parts
 from harness.quality.examples import Example
 
-_NUMBER = regex.compile(r"\d[\d .()-]{5}|[A-Z]{2}\d{2}")  # nothing shorter is a number of anybody's
-_KEY_HINTS = ("-----BEGIN", "sk-", "AKIA", "gh", "hf_", "xox", "AIza")
+_DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(r"\+\d|(?:\d[ .()-]{0,2}){9}\d|[A-Z]{2}\d{2}")  # nothing shorter is a number of anybody's
+_KEY_HINTS = ("-----BEGIN", "sk-", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "hf_", "xox", "AIza")
 _EMAIL = regex.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[a-zA-Z]{2,24}(?!\w)")
 _EXAMPLE_HOSTS = ("example.com", "example.org", "example.net", "test.com", "domain.com", "email.com")
 _PHONE = regex.compile(
@@ -80,10 +82,14 @@ _KINDS: tuple[tuple[str, str, regex.Pattern[str], Callable[[str], bool]], ...] =
 def _look(example: Example, settings: Settings) -> Iterator[Found]:
     for name, turn in parts(example):
         text = turn.text
-        number = _NUMBER.search(text) is not None
-        if not (number or "@" in text or any(hint in text for hint in _KEY_HINTS)):
+        digit = _DIGIT.search(text)
+        number = digit is not None and _NUMBER.search(text, max(0, digit.start() - 2)) is not None
+        hints = {"secret": hinted(text, _KEY_HINTS), "email": "@" in text}
+        if not (number or hints["secret"] or hints["email"]):
             continue
         for code, what, pattern, holds in _KINDS:
+            if not hints.get(code, number):
+                continue
             match = next((match for match in pattern.finditer(text) if holds(match.group())), None)
             if match:
                 yield Found(code, f"{name} has {what}: {_masked(match.group())}")

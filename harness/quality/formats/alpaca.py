@@ -41,7 +41,7 @@ _DEFAULTS = {
 
 
 def _read(row: Row, layout: Layout) -> Example:
-    column = {name: layout.column(name, default) for name, default in _DEFAULTS.items()}
+    column = _DEFAULTS | {name: key for name, key in layout.columns.items() if name in _DEFAULTS}
     if set(layout.columns) == {"prompt"} or (column["prompt"] not in row and "text" in row):
         key = layout.columns.get("prompt", "text")
         return Example(Kind.TEXT, messages=(Turn("text", text_of(row, key)),), extra=extra_of(row, {key}))
