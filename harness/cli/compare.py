@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import load_suite, open_store, store_option
+from harness.errors import HarnessError, UsageError
 
 _path = click.Path(path_type=Path)
 
@@ -45,8 +46,6 @@ def command(
 
     Exit code 0 ship, 1 optimize, 2 inconclusive, 3 files that cannot be compared, 4 too many errors to judge.
     """
-    from harness.errors import UsageError
-
     files = {form: path for form, path in (("html", report), ("markdown", markdown), ("junit", junit)) if path}
     kinds = [_is_file(name) for name in (candidate, baseline)]
     if all(kinds):
@@ -54,6 +53,8 @@ def command(
 
         if suite_path:
             raise UsageError("--suite is for stored runs", todo="Give score files their gate with --gate gate.yaml")
+        if Path(candidate).exists() and Path(baseline).exists() and Path(candidate).samefile(baseline):
+            raise _against_itself(candidate, "file")
         return compare_files.compare(Path(candidate), Path(baseline), gate_path, as_json=as_json, files=files)
     if any(kinds):
         raise UsageError(f"{candidate} and {baseline} are a run and a file", todo="Give two runs or two score files")
@@ -67,6 +68,11 @@ def _is_file(name: str) -> bool:
     return "/" in name or "." in name or Path(name).is_file()
 
 
+def _against_itself(name: str, kind: str) -> HarnessError:
+    """All ties by construction: such a comparison shows nothing, and must not ship by showing it."""
+    return UsageError(f"candidate and baseline are the same {kind}", where=name, todo=f"Give two {kind}s")
+
+
 def _compare_runs(
     candidate: str, baseline: str, suite_path: Path | None, as_json: bool, files: dict[str, Path], store_dir: Path
 ) -> int:
@@ -75,6 +81,8 @@ def _compare_runs(
 
     with open_store(store_dir) as store:
         ours, theirs = store.run(candidate), store.run(baseline)
+        if ours.id == theirs.id:
+            raise _against_itself(ours.id, "run")
         if suite_path:
             suite = load_suite(suite_path)
             gate, rules = suite.gate, {n: judging.Policy(c.role, c.margin) for n, c in suite.capabilities.items()}

@@ -110,6 +110,8 @@ def test_runs_scored_by_different_checks_are_not_compared(tmp_path: Path, capsys
     capsys.readouterr()
     assert harness(tmp_path, "compare", runs["bad"], runs["good"]) == 3
     assert "different checks" in capsys.readouterr().err
+    assert harness(tmp_path, "compare", runs["bad"], runs["bad"]) == 3
+    assert "candidate and baseline are the same run" in capsys.readouterr().err
 
 
 def test_every_report_format_is_written(tmp_path: Path) -> None:

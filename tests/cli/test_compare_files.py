@@ -266,9 +266,10 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, capsys: Any, endi
 def test_csv_faults_have_their_line(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "a.csv").write_text('case_id,capability,score\n"c\n0",math,1\nc1,math,nan\n')
     (tmp_path / "b.csv").write_text('case_id,capability,score\n"c\n0",math,1\nc1,math,x\n')
-    assert run(["compare", str(tmp_path / "a.csv"), str(tmp_path / "a.csv")]) == 3
+    (tmp_path / "good.csv").write_text('case_id,capability,score\n"c\n0",math,1\nc1,math,1\n')
+    assert run(["compare", str(tmp_path / "a.csv"), str(tmp_path / "good.csv")]) == 3
     assert "a.csv:4: case c1 of 'math' is scored nan" in capsys.readouterr().err
-    assert run(["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]) == 3
+    assert run(["compare", str(tmp_path / "good.csv"), str(tmp_path / "b.csv")]) == 3
     assert "b.csv:4: score: must be a number in [0, 1], and is 'x'" in capsys.readouterr().err
 
 
@@ -292,6 +293,14 @@ def test_one_cluster_is_undecided_with_its_reason(tmp_path: Path, capsys: Any) -
     (comparison,) = found(capsys)["comparisons"]
     assert (comparison["claims"], comparison["paired"]["method"]) == (["undecided"], "undecided")
     assert "1 cluster, and the spread" in comparison["reason"]
+
+
+def test_a_file_against_itself_is_refused_whatever_its_names(tmp_path: Path, capsys: Any) -> None:
+    jsonl(tmp_path / "a.jsonl", rows(UP))
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    for other in ("a.jsonl", "./a.jsonl", "link.jsonl"):
+        assert run(["compare", str(tmp_path / "a.jsonl"), f"{tmp_path}/{other}"]) == 3
+        assert "candidate and baseline are the same file. Give two files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.37])
