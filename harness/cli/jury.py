@@ -137,7 +137,20 @@ class Jury:
             "models": [{"name": model.name, "model": model.base or model.model, "digest": model.digest} for model in models],
             "rubric": spec.rubric.name if spec.rubric else None,
             "members": [member.spec.name for member in with_members(self.judges[name])][1:],
+            "asks": [asks for one in with_members(self.judges[name]) if (asks := _asks(one.spec))],
         }
+
+
+def _asks(spec: JudgeSpec) -> dict[str, Any] | None:
+    """What a judge is told to look at, so that people who label can look at the same; None where there is no rubric."""
+    if spec.rubric is None:
+        return None
+    file = spec.rubric.file
+    anchors = file.scale.anchors if file.scale else {}
+    lines = [f"{criterion.name}: {criterion.text}" for criterion in file.criteria]
+    lines += [item.question for item in file.items]
+    lines += [f"{verdict}: {anchors[verdict]}" for verdict in sorted(anchors, key=int)]
+    return {"task": file.task, "lines": lines}
 
 
 def convene(suite: Suite, cache: DigestCache) -> Jury | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.labels import Settled, is_skip, places, thing
@@ -33,6 +33,14 @@ class AnswerShown:
 
 
 @dataclass(frozen=True, slots=True)
+class RubricShown:
+    """What a judge of this capability was told to look at: a label from another point of view is none to hold it against."""
+
+    task: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskShown:
     kind: str
     path: str
@@ -42,6 +50,7 @@ class TaskShown:
     split: str
     messages: tuple[MessageView, ...]
     reference: Text | None
+    rubrics: tuple[RubricShown, ...]
     answers: tuple[AnswerShown, ...]
     note: str  # which of how many answers this is
     earlier: Label | None
@@ -82,12 +91,27 @@ def task(review: Review, one: Task, rater: str, *, adjudicates: bool = False) ->
         split=str(item.case.split),
         messages=_messages(item.messages),
         reference=None if item.case.reference is None else cut(_as_text(item.case.reference), TEXT_CHARS),
+        rubrics=tuple(_rubrics(review, one)),
         answers=tuple(_answer(letter, g) for letter, g in zip(LETTERS, shown, strict=False)),
         note=f"answer {one.number + 1} of {siblings} to this prompt" if siblings > 1 else "",
         earlier=earlier,
         earlier_choice=_choice(earlier, one, review) if earlier else "",
         earlier_places={LETTERS[i]: ranks[a] + 1 for i, a in enumerate(one.responses) if a in ranks},
     )
+
+
+def _rubrics(review: Review, one: Task) -> Iterator[RubricShown]:
+    """Of judges of single answers where one answer is rated, of pairwise ones where answers are compared or ranked."""
+    kept = review.run.provenance.get("judging") or {}
+    told: set[str] = set()
+    for name in kept.get("capabilities", {}).get(one.capability, ()):
+        judge = kept["judges"][name]
+        if bool(judge.get("pairwise")) == (one.kind == "rate"):
+            continue
+        for asks in judge.get("asks", ()):
+            if asks["task"] not in told:
+                told.add(asks["task"])
+                yield RubricShown(label(asks["task"], 1_000), tuple(label(line, 500) for line in asks["lines"]))
 
 
 def _answer(letter: str, found: Given) -> AnswerShown:

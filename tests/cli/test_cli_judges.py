@@ -54,6 +54,9 @@ def test_a_judge_decides_like_a_check_and_is_asked_each_question_once(tmp_path: 
     kept = stored(tmp_path, "bad").provenance["judging"]
     assert kept["capabilities"] == {"tone": ["polite"]}
     assert kept["judges"]["polite"]["kind"] == "pointwise"
+    [asks] = kept["judges"]["polite"]["asks"]
+    assert asks["task"].startswith("Grade how well"), "what people who label are shown"
+    assert any(line.startswith("5: ") for line in asks["lines"])
     assert {canary["state"] for canary in kept["canaries"]} <= {"held", "drifted"}
     assert len(kept["canaries"]) == CANARIES, "those of the last run that asked"
 

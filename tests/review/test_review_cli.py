@@ -90,7 +90,7 @@ def test_labelled_killed_and_gone_on_with(folder: Path) -> None:
     with running(folder, "--rater", "Ann") as (process, address):
         caller = Caller(address)
         assert caller.get("/rate")[0] == expected
-        assert "3 of 10 by you" in caller.get("/")[1]
+        assert "3 of 10 answers by you" in caller.get("/")[1]
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0

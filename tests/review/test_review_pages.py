@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,30 @@ def test_the_saved_line_tells_what_the_checks_said_only_afterwards(folder: Path)
         path = ann.next_path("rate")
         right = ann.shown(path)["A"].startswith("right")
         assert f"checks say {'pass' if right else 'fail'}" in ann.send_form(path, passed="fail" if right else "pass").text
+
+
+def test_people_are_told_what_the_judge_of_a_capability_goes_by(folder: Path) -> None:
+    """Judges of single answers where answers are rated, pairwise ones where they are compared; what rubrics say is data."""
+    evil = "<b>kind</b>{{7*7}}"
+    judges = {
+        "tone": {"pairwise": False, "asks": [{"task": f"Grade {evil}", "lines": ["5: warm", "1: cold"]}]},
+        "old": {"pairwise": False},
+        "pick": {"pairwise": True, "asks": [{"task": "Pick the kinder one", "lines": []}]},
+        "elsewhere": {"pairwise": False, "asks": [{"task": "Not here", "lines": []}]},
+    }
+    kept = {"judges": judges, "capabilities": {"math": ["tone", "old", "pick"], "other": ["elsewhere"]}}
+    with desk(folder) as (review, person):
+        assert "The judge goes by" not in person.get(person.next_path("rate")).text
+        review.run = replace(review.run, provenance={**review.run.provenance, "judging": kept})
+        rated, compared, ranked = (person.get(person.next_path(kind)).text for kind in ("rate", "pair", "rank"))
+    assert "Grade &lt;b&gt;kind&lt;/b&gt;{{7*7}}" in rated
+    assert '<li dir="auto">5: warm</li>' in rated
+    assert "<td>what the judge goes by</td>" in rated
+    assert "Pick the kinder one" not in rated
+    assert "Not here" not in rated + compared + ranked
+    for text in (compared, ranked):
+        assert "Pick the kinder one" in text
+        assert "Grade" not in text
 
 
 def test_sides_of_a_comparison_are_hidden_mixed_and_resolved(folder: Path) -> None:
@@ -217,9 +242,9 @@ def test_a_review_goes_on_where_it_stopped(folder: Path) -> None:
     with desk(folder, batch=2) as (review, ann):
         assert ann.next_path("rate") == expected
         assert review.plans["rate"].picks == picks
-        assert "3 of 4 by you" in ann.get("/").text
+        assert "3 of 4 answers by you" in ann.get("/").text
         bob = sit_down(review, "Bob")
-        assert "0 of 4 by you" in bob.get("/").text
+        assert "0 of 4 answers by you" in bob.get("/").text
 
 
 def rate_all(person: Person, verdict: str) -> None:
