@@ -54,6 +54,11 @@ def _state(folder: Path) -> dict[str, Any] | None:
     return state if isinstance(state, dict) else None
 
 
+def step_of(checkpoint: str) -> int:
+    """The step a checkpoint was saved at."""
+    return int((_state(Path(checkpoint)) or {}).get("global_step", 0))
+
+
 def to_resume_from(recipe: Recipe) -> str | None:
     """The checkpoint a recipe goes on from: the one it names, or the last whole one in output_dir, if there is one.
 

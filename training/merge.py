@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TrainingError
-from training.models import load_base, load_tokenizer
+from training.models import load_base, load_tokenizer, quiet
 
 DTYPES = ("bfloat16", "float32", "float16")
 _EXTRA = ("generation_config.json", "chat_template.jinja")
@@ -44,6 +44,7 @@ def merge(adapter: Path, output: Path, *, base: str | None = None, dtype: str = 
         raise TrainingError("the folder for the merged model is not empty", where=str(output), todo="Name a new one")
     if settings.get("task_type") == "SEQ_CLS":
         raise TrainingError("this adapter is a reward model's; stage rm writes those merged", where=str(adapter))
+    quiet()
     tokenizer = load_tokenizer(name)
     model: Any = load_adapter(load_base(name), str(adapter)).merge_and_unload()
     model = model.to(getattr(torch, dtype))

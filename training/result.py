@@ -53,7 +53,8 @@ class TrainingResult:
 
     metrics: train_loss, and eval_loss when rows were held out; for DPO also the last rewards/accuracies and rewards/margins, for
     rm accuracy and margin. history: trl's log, one mapping per logged step. rows, held_out, cut: rows trained on, held out, and
-    cut at cutoff_len (rm: left out). main: whether this process is the one of several that writes.
+    cut at cutoff_len (rm: left out). begun: the step it was resumed at. main: whether this process is the one of several that
+    writes.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class TrainingResult:
     history: History = ()
     seconds: float = 0.0
     steps: int = 0
+    begun: int = 0
     rows: int = 0
     held_out: int = 0
     cut: int = 0

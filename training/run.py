@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from harness.errors import TrainingError
 from training.ahead import look_ahead
-from training.checkpoints import check_same_training, saved_checkpoints, to_resume_from, write_log
+from training.checkpoints import check_same_training, saved_checkpoints, step_of, to_resume_from, write_log
 from training.data import Row, hold_out, load_files
-from training.models import base_of, load_tokenizer
+from training.models import base_of, load_tokenizer, quiet
 from training.recipe import Recipe
 from training.result import DataFile, History, Report, TrainingResult
-from training.watch import callbacks, memory_trouble, not_finite
+from training.watch import NothingLeft, callbacks, memory_trouble, not_finite
 
 _KEPT = ("eval_loss", "rewards/accuracies", "rewards/margins", "accuracy", "margin", "eval_accuracy", "eval_rewards/accuracies")
 
@@ -30,23 +29,25 @@ def train(recipe: Recipe, *, progress: Report | None = None) -> TrainingResult:
     loaded, files = load_files(recipe.dataset, recipe.stage, limit=recipe.max_samples)
     rows, held = hold_out(loaded, recipe.val_size, recipe.seed)
     resume = to_resume_from(recipe)
+    begun = step_of(resume) if resume else 0  # now: save_total_limit may remove it on the way
     if resume:
         check_same_training(recipe, files)
     look_ahead(recipe)
-    _quiet()
+    quiet()
     tokenizer = load_tokenizer(recipe.model_name_or_path, recipe.chat_template)
     cut = _count_cut(rows, tokenizer, recipe)
     with memory_trouble(recipe):
         trainer = _trainer(recipe, tokenizer, rows, held, progress)
         if trainer.is_world_process_zero():
             write_log(recipe, files)
-        outcome = trainer.train(resume_from_checkpoint=resume)
+        told = _run(trainer, resume)
+    steps = int(trainer.state.global_step)
     history = tuple({k: float(v) for k, v in line.items()} for line in trainer.state.log_history)
-    if not math.isfinite(outcome.training_loss):
-        raise not_finite(recipe, outcome.global_step)
+    if not math.isfinite(told):
+        raise not_finite(recipe, steps)
     main = bool(trainer.is_world_process_zero())
     path = Path(recipe.output_dir)
-    metrics = _metrics(outcome.training_loss, history)
+    metrics = _metrics(train_loss(told, steps, begun, history), history)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     if main:
         _save(recipe, trainer, tokenizer, path)
@@ -56,7 +57,8 @@ def train(recipe: Recipe, *, progress: Report | None = None) -> TrainingResult:
         metrics=metrics,
         history=history,
         seconds=time.perf_counter() - started,
-        steps=outcome.global_step,
+        steps=steps,
+        begun=begun,
         rows=len(rows),
         held_out=len(held),
         cut=cut,
@@ -98,6 +100,16 @@ def _trainer(recipe: Recipe, tokenizer: Any, rows: list[Row], held: list[Row], p
             raise
         text = str(error).strip().splitlines() or [type(error).__name__]
         raise TrainingError(f"the trainer refuses the recipe: {text[0]}", where=recipe.output_dir) from error
+
+
+def _run(trainer: Any, resume: str | None) -> float:
+    """Train to the end; the mean loss of the steps that were done now, 0 where none was left."""
+    try:
+        return float(trainer.train(resume_from_checkpoint=resume).training_loss)
+    except NothingLeft:
+        if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint is not None:
+            trainer._load_best_model()
+        return 0.0
 
 
 def _quietened(trainer: Any) -> Any:
@@ -159,18 +171,22 @@ def _write_logs(recipe: Recipe, files: tuple[DataFile, ...], history: History, m
         draw_curves(history, Path(recipe.output_dir) / LOG, title=f"{recipe.stage} on {Path(recipe.model_name_or_path).name}")
 
 
-def _metrics(train_loss: float, history: History) -> dict[str, float]:
+def train_loss(told: float, steps: int, begun: int, history: History) -> float | None:
+    """The mean loss over all steps, those before a resumption too; None where nothing is known.
+
+    told: the trainer's own, which is the mean of its own steps: of a resumption at step ``begun`` those since then, 0 where none
+    was left. The steps before come from the log, whose lines are means since the line before.
+    """
+    if not begun:
+        return float(told)
+    before = [(int(line["step"]), line["loss"]) for line in history if "loss" in line and line["step"] <= begun]
+    starts = [0, *(step for step, _ in before)]
+    logged = sum(loss * (step - start) for (step, loss), start in zip(before, starts, strict=False))
+    known = starts[-1] + steps - begun
+    return (logged + told * (steps - begun)) / known if known else None
+
+
+def _metrics(loss: float | None, history: History) -> dict[str, float]:
     """train_loss, the last eval_loss, and the last preference figures."""
     last = {key: value for line in history for key, value in line.items() if key in _KEPT}
-    return {"train_loss": float(train_loss), **last}
-
-
-def _quiet() -> None:
-    """No progress bars or advisory logs of the libraries: ours is the only voice. Offline unless the user says otherwise."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    return ({} if loss is None else {"train_loss": loss}) | last

@@ -22,6 +22,10 @@ _NOTES = (
 )
 
 
+class NothingLeft(Exception):
+    """A training was resumed at its last step: transformers would look whether it has ended only after one step more."""
+
+
 def callbacks(recipe: Recipe, progress: Report | None, *, evaluate: bool) -> list[Any]:
     """The callbacks of a trainer."""
     found = [_watch(recipe, progress)]
@@ -39,6 +43,10 @@ def _watch(recipe: Recipe, progress: Report | None) -> Any:
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.started = time.perf_counter()
             self.first = state.global_step
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step >= state.max_steps:
+                raise NothingLeft
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
             logs = logs or {}

@@ -61,12 +61,8 @@ def command(
         return
     for line in trained.summary(result):
         click.echo(line)
-    if asked is not None and result.checkpoints:
-        from harness.cli.second_cut import second_cut
-
-        with open_store(store_dir, create=True) as store:
-            for line in second_cut(asked, loaded, result, store):
-                click.echo(line)
+    if asked is not None:
+        _choose(asked, loaded, result, store_dir)
     if merged is not None:
         _merge(result.path, loaded.model_name_or_path, merged)
     click.echo(str(result.path))
@@ -97,9 +93,12 @@ def _check_wishes(recipe: Recipe, suite: Path | None, merged: Path | None) -> No
 def _load_suite(path: Path | None) -> Suite | None:
     if path is None:
         return None
+    from harness.cli.second_cut import check
     from harness.suite import load_suite
 
-    return load_suite(path)
+    suite = load_suite(path)
+    check(suite)
+    return suite
 
 
 def _gate_cases(store_dir: Path, suite: Suite | None) -> list[Case]:
@@ -132,6 +131,17 @@ def _train(recipe: Recipe, store_dir: Path) -> TrainingResult:
     if result.main:
         trained.keep(recipe, result, store_dir, started)
     return result
+
+
+def _choose(suite: Suite, recipe: Recipe, result: TrainingResult, store_dir: Path) -> None:
+    from harness.cli.second_cut import second_cut
+
+    if not result.checkpoints:
+        _say("no checkpoint was saved, so the suite has nothing to choose from: lower save_steps")
+        return
+    with open_store(store_dir, create=True) as store:
+        for line in second_cut(suite, recipe, result, store):
+            click.echo(line)
 
 
 def _merge(adapter: Path, base: str, output: Path) -> None:

@@ -54,12 +54,10 @@ def _guard_lines(guarded: Guarded) -> Iterator[str]:
 
 
 def _fates(recipe: Recipe, rows: Sequence[Any]) -> Iterator[str]:
-    """What the trainer will do with each row (reward models: trl leaves out what is longer than cutoff_len)."""
+    """What the trainer will do with each row."""
     from training.dryrun import dry_run
     from training.models import load_tokenizer
 
-    if recipe.stage == "rm":
-        return
     run = dry_run(recipe, load_tokenizer(recipe.model_name_or_path, recipe.chat_template), completion="completion" in rows[0])
     cut, dropped, learnt = [], [], 0
     for number, row in enumerate(rows, 1):
@@ -69,7 +67,11 @@ def _fates(recipe: Recipe, rows: Sequence[Any]) -> Iterator[str]:
             dropped.append(number)
         elif fate.tokens > recipe.cutoff_len:
             cut.append(number)
-    yield f"{len(rows):,} rows, {learnt:,} tokens to learn: {_some(cut, 'cut')} at cutoff_len, {_some(dropped, 'dropped')}"
+    if recipe.stage == "rm":  # one score a side is learnt, and a pair that is too long is left out whole
+        kept = len(rows) - len(dropped)
+        yield f"{len(rows):,} pairs, {kept:,} to learn from: {_some(dropped, 'dropped')}, longer than cutoff_len"
+    else:
+        yield f"{len(rows):,} rows, {learnt:,} tokens to learn: {_some(cut, 'cut')} at cutoff_len, {_some(dropped, 'dropped')}"
 
 
 def _some(rows: Sequence[int], word: str) -> str:
@@ -83,7 +85,8 @@ def summary(result: TrainingResult) -> Iterator[str]:
     """What came of a training, and its checkpoints by eval loss."""
     held = f", {result.held_out} held out" if result.held_out else ""
     cut = f", {result.cut} longer than cutoff_len" if result.cut else ""
-    steps = f"{result.steps} steps in {result.seconds:.0f} s, {result.trainable:,} parameters trained"
+    since = f", resumed at {result.begun}," if result.begun else ""
+    steps = f"{result.steps} steps{since} in {result.seconds:.0f} s, {result.trainable:,} parameters trained"
     yield f"{result.rows} rows{held}{cut}: {steps}"
     for name, value in result.metrics.items():
         yield f"  {name:<24} {value:.4f}"

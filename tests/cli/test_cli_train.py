@@ -104,6 +104,12 @@ def test_a_dry_run_says_and_does_nothing(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "store").exists()
 
 
+def test_a_dry_run_of_a_reward_model_says_which_pairs_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"prompt": "say", "chosen": "a", "rejected": "b " * 200}, {"prompt": "say", "chosen": "a", "rejected": "b"}]
+    assert call(["train", write(tmp_path, rows, stage="rm"), "--dry-run", "--store", str(tmp_path / "store")]) == 0
+    assert "2 pairs, 1 to learn from: 1 dropped (row 1), longer than cutoff_len" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
@@ -112,6 +118,8 @@ def test_a_dry_run_says_and_does_nothing(tmp_path: Path, capsys: pytest.CaptureF
         (["--merge", "m", "--set", "finetuning_type=full"], "--merge is for LoRA adapters"),
         (["--merge", "m", "--set", "quantization_bit=4"], "nothing is merged onto a quantised base"),
         (["--suite", "s.yaml"], "save_strategy is no"),
+        (["--suite", "promoted.yaml", "--set", "save_strategy=epoch"], "the suite names no candidate as its baseline"),
+        (["--suite", "gate.yaml", "--set", "save_strategy=epoch"], "no capability has a dev case to ask the checkpoints"),
         (["--set", "output_dir=x", "--set", "dataset=gone.jsonl"], "gone.jsonl"),
     ],
 )
@@ -119,6 +127,12 @@ def test_wishes_that_cannot_work_are_told_first(
     args: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name, baseline in (("promoted", "promoted"), ("gate", "base")):
+        rows = "[{input: say 1, reference: '1', split: gate}, {input: say 2, reference: '2', split: gate}]"
+        (tmp_path / f"{name}.yaml").write_text(
+            f"suite: s\nbaseline: {baseline}\ncandidates: {{base: {{model: {BASE}}}}}\n"
+            f"capabilities: {{c: {{role: target, cases: {{rows: {rows}}}, checks: [equals]}}}}\n"
+        )
     assert call(["train", write(tmp_path), *args]) == 3
     assert expected in capsys.readouterr().err
 

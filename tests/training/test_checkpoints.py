@@ -13,6 +13,7 @@ import pytest
 from harness.errors import TrainingError
 from training import Recipe, train
 from training.checkpoints import best_by_loss, saved_checkpoints, to_resume_from, whole_checkpoints
+from training.run import train_loss
 
 BASE = str(Path(__file__).parents[2] / "suites" / "quickstart" / "models" / "base")
 
@@ -74,6 +75,13 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> Non
     assert len(curve) == 6
     one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "cut"))
     assert one.read_bytes() == other.read_bytes()
+    assert resumed.metrics["train_loss"] == pytest.approx(whole.metrics["train_loss"])
+    assert (whole.begun, resumed.begun) == (0, 2)
+    other.unlink()  # as if it had been killed after the last checkpoint, before the adapter was written
+    again = train(cut.with_(resume=True))
+    assert again.begun == again.steps == 6
+    assert again.metrics == pytest.approx(resumed.metrics)
+    assert one.read_bytes() == other.read_bytes()
     assert [point.step for point in resumed.checkpoints] == [4, 6]  # save_total_limit 2
     assert sum(point.best for point in resumed.checkpoints) == 1
     with pytest.raises(TrainingError, match="holds 2 checkpoints of an earlier training, up to step 6"):
@@ -84,6 +92,15 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> Non
     data.write_text(data.read_text(encoding="utf-8").replace("date 3", "date 4"), encoding="utf-8")
     with pytest.raises(TrainingError, match="come of other data"):
         train(cut.with_(resume=True))
+
+
+def test_the_loss_of_a_resumed_training_is_over_all_its_steps() -> None:
+    log = ({"step": 2.0, "loss": 4.0}, {"step": 4.0, "loss": 2.0}, {"step": 5.0, "eval_loss": 9.0}, {"step": 6.0, "loss": 1.0})
+    assert train_loss(2.5, 6, 0, log) == 2.5
+    assert train_loss(1.0, 6, 4, log) == pytest.approx((8 + 4 + 2) / 6)
+    assert train_loss(0.0, 6, 6, log) == pytest.approx((8 + 4 + 2) / 6)
+    assert train_loss(1.0, 6, 3, log) == pytest.approx((8 + 3) / 5)  # step 3 was logged by nobody
+    assert train_loss(0.0, 1, 1, ()) is None
 
 
 def test_only_whole_checkpoints_count(tmp_path: Path) -> None:

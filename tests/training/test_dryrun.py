@@ -87,9 +87,9 @@ def trainer(recipe: Recipe, rows: list[dict[str, Any]], tokenizer: Any, model: A
 
     from datasets import Dataset
 
-    from training.run import _quiet
+    from training.models import quiet
 
-    _quiet()
+    quiet()
     lora = None
     if recipe.stage == "dpo":
         from peft import LoraConfig
@@ -133,23 +133,23 @@ def test_dpo_rows_are_the_trainers(rows: list[dict[str, Any]], dropped: int, tok
         assert [int(label != MASKED) for label in side.labels] == batch["completion_mask"][i][:size].tolist()
 
 
-@pytest.mark.parametrize("rows", [PAIRS, PLAIN_PAIRS], ids=["messages", "plain"])
-def test_reward_rows_are_the_trainers(rows: list[dict[str, Any]], tokenizer: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rows", "dropped"), [(PAIRS, 2), (PLAIN_PAIRS, 1)], ids=["messages", "plain"])
+def test_reward_rows_are_the_trainers(rows: list[dict[str, Any]], dropped: int, tokenizer: Any, tmp_path: Path) -> None:
     from datasets import Dataset
     from transformers import Qwen2Config, Qwen2ForSequenceClassification
-    from trl import RewardConfig, RewardTrainer
 
-    from training.run import _quiet
+    from training.models import quiet
+    from training.rm import rm_trainer
 
-    _quiet()
+    quiet()
     config = Qwen2Config(vocab_size=512, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
     config.num_key_value_heads, config.num_labels, config.pad_token_id = 1, 1, tokenizer.pad_token_id
-    settings = RewardConfig(output_dir=str(tmp_path), max_length=96, use_cpu=True, report_to="none", bf16=False)
-    head = Qwen2ForSequenceClassification(config)
-    real = RewardTrainer(model=head, args=settings, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
-    run = DryRun("rm", {"max_length": 96}, tokenizer)
-    ours = [[list(side.ids) for side in fate.kept] for fate in map(run.fate, rows) if fate.kept]
-    assert len(ours) < len(rows)
+    plan = recipe("rm", tmp_path)
+    real = rm_trainer(plan, Qwen2ForSequenceClassification(config), tokenizer, Dataset.from_list(rows), None, None, [])
+    run = dry_run(plan, tokenizer)
+    fates = [run.fate(row) for row in rows]
+    assert len(fates) - len(kept(fates)) == dropped
+    ours = [[list(side.ids) for side in fate.kept] for fate in kept(fates)]
     assert ours == [[row["chosen_ids"], row["rejected_ids"]] for row in real.train_dataset]
 
 
