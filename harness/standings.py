@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 from harness.calibration import FIRST, SECOND, TIE, LabelledCase, judge_says, people_say
 from harness.labels import Settled
-from harness.model import Estimate, Label
+from harness.model import Estimate, Judgment, Label
 from harness.statistics.ranking import Outcome, Standings, bradley_terry, outcomes_of_ranking, win_rate, win_rates
 
 _SHARES = {FIRST: 1.0, TIE: 0.5, SECOND: 0.0}
@@ -93,6 +94,40 @@ def _of_label(label: Label, names: Mapping[str, str], cluster: str) -> list[Outc
         groups.append(sorted(here))
         once |= here
     return outcomes_of_ranking(groups, cluster=cluster)
+
+
+class Compared(Protocol):
+    """A pairwise judge's word on an answer and the other run's; harness.store.StoredJudgment is one."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def baseline_run_id(self) -> str | None: ...
+    @property
+    def capability(self) -> str: ...
+    @property
+    def case_id(self) -> str: ...
+    @property
+    def cluster(self) -> str | None: ...
+    @property
+    def longer(self) -> int | None: ...
+    @property
+    def judgment(self) -> Judgment: ...
+
+
+def of_judgments(given: Iterable[Compared], names: Mapping[str, str]) -> tuple[list[Comparison], dict[str, int]]:
+    """Comparisons of several runs with their baselines by one judge. names: run id -> what its candidate is called."""
+    found: list[Comparison] = []
+    left_out: dict[str, int] = {}
+    for one in given:
+        two, said = (names.get(one.run_id), names.get(one.baseline_run_id or "")), one.judgment
+        if said.value is None or two[0] is None or two[1] is None or two[0] == two[1]:
+            why = said.unscored or "no verdict" if said.value is None else "who answered is not known"
+            left_out[why] = left_out.get(why, 0) + 1
+            continue
+        cluster = one.cluster or f"{one.capability}/{one.case_id}"
+        found.append(Comparison(Outcome(two[0], two[1], said.value, cluster=cluster), one.longer))
+    return found, left_out
 
 
 def field_of(comparisons: Sequence[Comparison], left_out: Mapping[str, int]) -> Field:

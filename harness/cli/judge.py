@@ -100,14 +100,17 @@ def calibrate_command(
 @command.command("rank")
 @click.option("--labels", type=click.Path(path_type=Path), help="File of labelled pairs that says who gave each answer.")
 @click.option("--judgments", type=click.Path(path_type=Path), help="Rank by a judge's verdicts on these pairs, not by people's.")
-@click.option("--run", "run_id", help="A stored run: by the choices and rankings of its reviews.")
-@click.option("--judge", "only", help="Which judge, where the file has several.")
+@click.option("--run", "run_id", help="A stored run: by the choices and rankings of its reviews, or by a --judge.")
+@click.option("--judge", "only", help="Which judge, where the file has several; with --run, a pairwise judge of the suite.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @store_option
 def rank_command(
     labels: Path | None, judgments: Path | None, run_id: str | None, only: str | None, as_json: bool, store_dir: Path
 ) -> None:
-    """Rank candidates by comparisons in pairs (Bradley-Terry), with win rates as they are and at equal length."""
+    """Rank candidates by comparisons in pairs (Bradley-Terry), with win rates as they are and at equal length.
+
+    --run RUN --judge NAME takes what this pairwise judge said of RUN and of every other candidate of the same suite version.
+    """
     from harness.cli import judge_rank
 
     if labels is not None and run_id is not None:
@@ -116,7 +119,7 @@ def rank_command(
         who, field = judge_rank.of_files(labels, judgments, only)
     elif run_id is not None:
         with open_store(store_dir) as store:
-            who, field = judge_rank.of_run(store, run_id)
+            who, field = judge_rank.of_run(store, run_id) if only is None else judge_rank.of_judge(store, run_id, only)
     else:
         raise UsageError("neither --labels nor --run is given", todo="Name a file of labelled pairs, or a stored run")
     if as_json:

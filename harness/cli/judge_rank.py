@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.model import Estimate
 
 if TYPE_CHECKING:
+    from harness.model import RunRecord
     from harness.standings import Duel, Field
     from harness.store import Store
 
@@ -46,6 +47,31 @@ def of_run(store: Store, reference: str) -> tuple[str, Field]:
         raise UsageError(f"nobody has compared answers of run {run.id} with others", todo=todo)
     names = {other.id: other.candidate.name for other in store.runs(run.suite_name)}
     return "people", field_of(*of_labels(settle(labels), names))
+
+
+def of_judge(store: Store, reference: str, judge: str) -> tuple[str, Field]:
+    """By what a pairwise judge said of this run and of every other candidate's latest run of the same suite version."""
+    from harness.standings import field_of, of_judgments
+
+    run = store.run(reference)
+    wanted = _digest(run, judge)
+    if wanted is None:
+        judges = (run.provenance.get("judging") or {}).get("judges", {})
+        known = ", ".join(name for name, about in judges.items() if about.get("pairwise")) or "none"
+        raise UsageError(f"run {run.id} has no pairwise judge {judge!r}", todo=f"Its pairwise judges: {known}")
+    names = {other.id: other.candidate.name for other in store.runs(run.suite_name)}
+    latest: dict[str, str] = {run.candidate.name: run.id}
+    for other in store.runs(run.suite_name):  # the latest first
+        if other.suite_hash == run.suite_hash and _digest(other, judge) == wanted:
+            latest.setdefault(other.candidate.name, other.id)
+    judgments = (given for run_id in latest.values() for given in store.judgments(run_id, judge))
+    return judge, field_of(*of_judgments(judgments, names))
+
+
+def _digest(run: RunRecord, judge: str) -> str | None:
+    """Of a pairwise judge that this run had, None where it had none of that name."""
+    about = (run.provenance.get("judging") or {}).get("judges", {}).get(judge)
+    return str(about["digest"]) if about and about.get("pairwise") else None
 
 
 def lines(who: str, field: Field) -> Iterator[str]:

@@ -35,6 +35,7 @@ from harness.statistics.paired import MIN_CLUSTERS, cluster_codes
 Floats = NDArray[np.float64]
 
 _STEPS = 100
+_FLAT = 1e-9  # log-odds
 _FAR = 20.0  # log-odds: beyond, the data separate and no maximum exists
 
 
@@ -224,7 +225,8 @@ def _strengths(names: Sequence[str], fit: _Fit, n: int, level: float) -> tuple[S
     if fit.units >= MIN_CLUSTERS:
         for i, j in combinations(range(k), 2):
             gap, reach = float(values[i] - values[j]), _reach(fit, each[i] - each[j], tail)
-            stronger[i, j], stronger[j, i] = gap > reach, -gap > reach
+            if reach > _FLAT:  # else no spread can be measured (all ties), and what differs is rounding
+                stronger[i, j], stronger[j, i] = gap > reach, -gap > reach
     found = [
         Strength(name, log_odds[i], _as_share(log_odds[i]), 1 + int(stronger[:, i].sum()), k - int(stronger[i].sum()))
         for i, name in enumerate(names)

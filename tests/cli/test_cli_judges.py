@@ -313,6 +313,22 @@ def test_a_pairwise_judge_compares_with_the_baseline_of_the_command(tmp_path: Pa
         assert {row.value for row in store.score_rows(base.id) if row.capability == "tone"} == {0.5}
 
 
+def test_a_pairwise_judge_ranks_all_candidates_that_it_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted() as server:
+        suite = write_jury(tmp_path, server.url, judge=PAIRWISE, cases=20)
+        harness(tmp_path, "run", suite)
+        capsys.readouterr()
+        assert harness(tmp_path, "judge", "rank", "--run", "latest", "--judge", "polite", "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["by"], found["left_out"]) == ("polite", {})
+        places = {one["name"]: (one["place_low"], one["place_high"]) for one in found["standings"]["strengths"]}
+        assert places == {"base": (1, 2), "good": (1, 2), "bad": (3, 3)}
+        duels = {(one["first"], one["second"]): one["wins"]["value"] for one in found["duels"]}
+        assert duels == {("base", "good"): 0.5, ("base", "bad"): 0.75}
+        assert harness(tmp_path, "judge", "rank", "--run", "latest", "--judge", "nobody") == 3
+        assert "has no pairwise judge 'nobody'. Its pairwise judges: polite" in capsys.readouterr().err
+
+
 def test_a_promoted_winner_is_a_tie_with_itself_when_it_becomes_the_baseline(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,13 @@ def test_places_say_what_is_not_told_apart() -> None:
     assert places["one"] == places["other"] == (2, 3)
 
 
+def test_candidates_that_always_tie_share_their_places() -> None:
+    outcomes = [Outcome("good", "base", 0.5, cluster=str(i)) for i in range(60)]
+    outcomes += [Outcome("bad", "base", 0.5 * (i % 2), cluster=str(i)) for i in range(60)]
+    found = {one.name: (one.place_low, one.place_high) for one in bradley_terry(outcomes).strengths}
+    assert found == {"base": (1, 2), "good": (1, 2), "bad": (3, 3)}
+
+
 @pytest.mark.parametrize(
     ("outcomes", "reason"),
     [
