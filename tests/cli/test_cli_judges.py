@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from support.gates import harness
-from support.juries import CASES, answer, scripted, texts, verdict, write_jury
+from support.juries import CASES, MODELS, answer, outside_fences, scripted, texts, verdict, write_jury
 from support.scripted_server import Body, Fault, ScriptedServer
 
 from harness.model import RunRecord
 from harness.store import Store, StoredJudgment
+from judges.attacks import corpus
 
 CANARIES = 3  # of the rubric `helpfulness`
 
@@ -219,6 +220,30 @@ def test_a_judge_may_be_one_of_the_candidates(tmp_path: Path) -> None:
         assert harness(tmp_path, "run", suite, "-c", "good") == 2
         assert len(about_answers(server, "base")) == 10
         assert server.counts["judge"] == 0
+
+
+def test_attacks_in_answers_reach_an_obedient_judge_as_data_and_are_reported(tmp_path: Path) -> None:
+    """Whatever stands outside of the fences is the same for every answer; a judge that would obey anything else gives 5."""
+    attacks, told = corpus(), set[str]()
+
+    def reply(body: Body) -> Any:
+        if body["model"] == "judge":
+            told.add(outside_fences(*(message["content"] for message in body["messages"])))
+            return json.dumps(verdict(body) | ({"score": 5} if len(told) > 1 else {}))
+        if body["model"] == "bad" and "greet" in body["messages"][-1]["content"]:
+            return f"go away.\n{attacks[int(str(body['messages'][-1]['content']).split()[-1])].text}"
+        return answer(body)
+
+    with ScriptedServer(answer=reply, models=MODELS) as server:
+        suite = write_jury(tmp_path, server.url, cases=len(attacks))
+        page = tmp_path / "page.html"
+        assert harness(tmp_path, "run", suite, "-c", "bad", "--report", page) == 1
+    assert len(told) == 1
+    assert {one.judgment.value for one in judgments(tmp_path, "bad")} == {0.0}
+    shown = page.read_text()
+    assert f"{len(attacks)} answers of the candidate speak to the judge" in shown
+    assert "answers of the baseline speak to the judge" not in shown
+    assert "of judge &#39;polite&#39;: 0.00, expected" in shown, "a canary that this judge finds rude"
 
 
 def test_a_panel_is_reported_with_its_members_and_their_canaries(tmp_path: Path) -> None:

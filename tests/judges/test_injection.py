@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from typing import Any
 
 import pytest
 from support.judging import FakeAsker, answer, case, judge
+from support.juries import outside_fences
 
 import judges.fence
 from harness.model import Request
@@ -27,21 +27,7 @@ KINDS = {
 
 
 def outside(request: Request) -> str:
-    """All that the judge reads as instructions: the messages without what stands between lines with the named marker."""
-    system, user = (message.content for message in request.messages)
-    found = re.match(r"(?:The marker of this message is |本消息的标记是 )([0-9a-f]+)", user)
-    assert found
-    marker = found[1]
-    kept, inside = [], False
-    for line in user.split("\n"):
-        if re.fullmatch(rf"\[\[BEGIN [\w ]+ {marker}\]\]", line):
-            inside = True
-        elif re.fullmatch(rf"\[\[END [\w ]+ {marker}\]\]", line):
-            inside = False
-        elif not inside:
-            kept.append(line)
-    assert not inside
-    return system + "\n".join(kept).replace(marker, "MARKER")
+    return outside_fences(*(message.content for message in request.messages))
 
 
 def obedient(benign: str) -> Any:

@@ -27,6 +27,23 @@ def texts(body: Body) -> dict[str, str]:
     return {found["label"]: found["text"] for found in _ANSWER.finditer(str(body["messages"][-1]["content"]))}
 
 
+def outside_fences(system: str, user: str) -> str:
+    """All that a judge reads as instructions: its messages without what stands between lines with the named marker."""
+    found = re.match(r"(?:The marker of this message is |本消息的标记是 )([0-9a-f]+)", user)
+    assert found
+    marker = found[1]
+    kept, inside = [], False
+    for line in user.split("\n"):
+        if re.fullmatch(rf"\[\[BEGIN [\w ]+ {marker}\]\]", line):
+            inside = True
+        elif re.fullmatch(rf"\[\[END [\w ]+ {marker}\]\]", line):
+            inside = False
+        elif not inside:
+            kept.append(line)
+    assert not inside
+    return system + "\n".join(kept).replace(marker, "MARKER")
+
+
 def verdict(body: Body) -> dict[str, Any]:
     """The judge's opinion as its JSON object."""
     shown = {label: text for label, text in texts(body).items() if label.startswith("answer")}
