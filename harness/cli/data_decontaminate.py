@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--cases", "split_of_cases", type=click.Choice(("gate", "dev", "all")), default="gate", show_default=True)
 @click.option("--against", type=click.Path(path_type=Path), help="Instead of a suite: a file of rows that must not be in FILE.")
 @click.option("--against-columns", metavar="A=B,...", help="Its columns, e.g. prompt=question,response=answer.")
-@click.option("--methods", "named", help="exact, N-gram, near, rephrase. Default: exact,13-gram,8-gram,near.")
+@click.option("--methods", "named", help="exact, N-gram, near, minhash, rephrase. Default: exact,13-gram,8-gram,near.")
 @click.option(
     "--near", type=click.FloatRange(0, 1, min_open=True), default=0.7, show_default=True, help="Jaccard of 3-word shingles."
 )

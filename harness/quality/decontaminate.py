@@ -4,6 +4,7 @@ Finding is one thing, deleting another: shared words are often a shared template
 words with a training question, and none is the same question), so everything is told and nothing is dropped unasked.
 
 exact, N-gram, near   see harness.quality.leaks
+minhash               as near, but only where MinHash proposes it: for targets by the ten thousand
 rephrase              the training texts whose embeddings are closest to a case, and then a model asked whether it is the same
                       question in other words, as Yang et al. 2023 ("Rethinking Benchmark and Contamination for Language Models
                       with Rephrased Samples", the llm-decontaminator) do; the wording is ours
@@ -28,6 +29,7 @@ from harness.quality.examples import Example
 from harness.quality.leaks import DEFAULT_NEAR, Leak, LeakIndex, Target
 
 DEFAULT_METHODS = ("exact", "13-gram", "8-gram", "near")
+_PLAIN = ("exact", "near", "minhash", "rephrase")
 _NGRAM = re.compile(r"([1-9]\d*)-gram")
 _BATCH = 256  # texts embedded at once
 
@@ -44,21 +46,25 @@ class Methods:
         """``exact,13-gram,near``. UsageError for a name that is none."""
         names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
         sizes = {name: int(match.group(1)) for name in names if (match := _NGRAM.fullmatch(name))}
-        wrong = [name for name in names if name not in ("exact", "near", "rephrase") and not 2 <= sizes.get(name, 0) <= 1000]
+        wrong = [name for name in names if name not in _PLAIN and not 2 <= sizes.get(name, 0) <= 1000]
         if wrong or not names:
             what = f"there is no method {wrong[0]!r}" if wrong else "no method is named"
-            raise UsageError(what, todo="use exact, near, rephrase and N-gram (8-gram, 13-gram), separated by commas")
+            raise UsageError(what, todo="use exact, near, minhash, rephrase and N-gram (8-gram, 13-gram), separated by commas")
+        if {"near", "minhash"} <= set(names):
+            raise UsageError("near finds all that minhash finds", todo="name one of them")
         return cls(names, sizes)
 
     def of(self, leak: Leak) -> tuple[str, ...]:
         """Those of the methods that find this leak."""
-        by = {"exact": leak.how == "exact", "near": leak.jaccard is not None}
+        by = {"exact": leak.how == "exact", "near": leak.jaccard is not None, "minhash": leak.jaccard is not None}
         by |= {name: leak.words >= size for name, size in self.sizes.items()}
         return tuple(name for name in self.names if by.get(name))
 
     def index(self, targets: Iterable[Target], near: float = DEFAULT_NEAR) -> LeakIndex:
         """What finds all of them in one pass."""
-        return LeakIndex(targets, n=min(self.sizes.values(), default=None), near=near if "near" in self.names else None)
+        hashing = "minhash" in self.names
+        alike = near if hashing or "near" in self.names else None
+        return LeakIndex(targets, n=min(self.sizes.values(), default=None), near=alike, hashing=hashing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ semantic  cosine of sentence embeddings from 0.9
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -27,13 +26,12 @@ import numpy as np
 from harness.errors import UsageError
 from harness.quality.embedding import Embed
 from harness.quality.examples import Example
+from harness.quality.minhash import SHINGLE, Proposals, hashed
 from harness.quality.novelty import THRESHOLD, NoveltyIndex
-from harness.quality.words import shingles, words
+from harness.quality.words import words
 
 T = TypeVar("T")
 MINHASH_THRESHOLD, SEMANTIC_THRESHOLD = 0.7, 0.9
-SHINGLE = 3  # words
-_PERMUTATIONS = 128
 _BATCH = 256  # texts embedded at once
 _BLOCK = 16_384  # kept vectors compared at once
 
@@ -107,52 +105,22 @@ def rouge(rows: Iterable[T], text: Callable[[T], str], threshold: float = THRESH
 
 def minhash(rows: Iterable[T], text: Callable[[T], str], threshold: float = MINHASH_THRESHOLD) -> Decisions[T]:
     """Jaccard similarity of shingles from the threshold on with a row that hashing proposes; the twin is the most similar."""
-    signature, lsh = _hashing(threshold)
-    sets: dict[int, np.ndarray] = {}
+    proposals = Proposals(threshold)
     for position, row in enumerate(rows):
-        own = _hashed_shingles(text(row))
+        own = hashed(words(text(row)))
         if not len(own):
             yield row, None
             continue
-        signed = signature(own)
+        signed = proposals.sign(own)
         best: tuple[float, int] | None = None
-        for other in sorted(lsh.query(signed)):
-            similarity = _jaccard(own, sets[other])
+        for other, similarity in proposals.like(own, signed):
             if similarity >= threshold and (best is None or similarity > best[0]):
                 best = similarity, other
         if best is None:
-            lsh.insert(position, signed, check_duplication=False)
-            sets[position] = own
+            proposals.add(position, own, signed)
             yield row, None
         else:
             yield row, Twin(best[1], best[0], f"Jaccard similarity {best[0]:.2f} of {SHINGLE}-word shingles")
-
-
-def _hashing(threshold: float) -> tuple[Callable[[np.ndarray], Any], Any]:
-    """What signs a set of hashed shingles, and the empty table of bands; it leans to too many pairs, which costs little."""
-    if importlib.util.find_spec("datasketch") is None:
-        raise UsageError("minhash needs datasketch, which is not installed", todo="pip install 'seesaw-harness[data]'")
-    from datasketch import MinHash, MinHashLSH
-
-    empty = MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=int)
-
-    def signature(own: np.ndarray) -> Any:
-        signed = empty.copy()
-        signed.update_batch((own & np.uint64(0xFFFFFFFF)).tolist())
-        return signed
-
-    return signature, MinHashLSH(threshold=min(threshold, 0.99), num_perm=_PERMUTATIONS, weights=(0.1, 0.9))
-
-
-def _hashed_shingles(said: str) -> np.ndarray:
-    """The text's shingles as 64-bit numbers, ascending."""
-    found = [int.from_bytes(_digest(shingle)[:8], "big") for shingle in shingles(words(said), SHINGLE)]
-    return np.sort(np.array(found, dtype=np.uint64))
-
-
-def _jaccard(a: np.ndarray, b: np.ndarray) -> float:
-    shared = len(np.intersect1d(a, b, assume_unique=True))
-    return shared / (len(a) + len(b) - shared)
 
 
 def semantic(rows: Iterable[T], text: Callable[[T], str], embed: Embed, threshold: float = SEMANTIC_THRESHOLD) -> Decisions[T]:

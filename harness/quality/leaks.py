@@ -6,7 +6,8 @@ strongest is told:
 exact   the same words (case, punctuation and spacing aside), or all words of the case in a row inside the text
 ngram   n words in a row are shared (13 as in Brown et al. 2020, appendix C; 8 as in s1 and open-r1, which finds shared templates
         too: 80 of GSM8K's 1,319 test questions share 8 words with a training question, 3 share 13)
-near    the sets of 3-word shingles are alike: Jaccard similarity from 0.7. It is counted, where MinHash would estimate it
+near    the sets of 3-word shingles are alike: Jaccard similarity from 0.7. It is counted against all targets; MinHash, which
+        proposes whom to count, is there for targets by the ten thousand (``hashing``)
 
 Scripts without spaces count characters as words. What is found is evidence with the shared words in it; whoever calls decides.
 """
@@ -20,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from harness.model import Case
+from harness.quality.minhash import SHINGLE, Proposals, hashed
 from harness.quality.words import worded, words
 
 DEFAULT_N = 13
 DEFAULT_NEAR = 0.7
-SHINGLE = 3  # words
 HEAD = 8  # words by which a case inside a text is looked up
 CONTAINED = 5  # a case of fewer words standing inside a longer text proves nothing
 LONG = 8  # references and further variables of fewer words are no evidence: "Paris" answers many questions
@@ -114,14 +115,22 @@ def _texts(value: Any) -> Iterator[str]:
 class LeakIndex:
     """Targets, ready to be looked for. Read-only once it is made; about 6 KB a target of 45 words.
 
-    n None: no n-grams, whole cases and near ones only. Words in a row are looked up by 64-bit hashes; where a run is told, the
-    words themselves were compared.
+    n None: no n-grams, whole cases and near ones only. hashing: near ones are those that MinHash proposes (what it misses:
+    harness.quality.minhash). Words in a row are looked up by 64-bit hashes; where a run is told, the words were compared.
     """
 
-    def __init__(self, targets: Iterable[Target], *, n: int | None = DEFAULT_N, near: float | None = DEFAULT_NEAR) -> None:
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        *,
+        n: int | None = DEFAULT_N,
+        near: float | None = DEFAULT_NEAR,
+        hashing: bool = False,
+    ) -> None:
         if n is not None and n < 2:
             raise ValueError(f"n is {n}: fewer than 2 words in a row are no evidence")
         self.n, self.near = n, near
+        self._proposals = Proposals(near) if hashing and near is not None else None
         self.targets: list[Target] = []
         self._words: list[tuple[str, ...]] = []
         self._same: dict[tuple[str, ...], list[int]] = {}  # all words of a target -> targets
@@ -141,6 +150,10 @@ class LeakIndex:
                 heads[length].add(number, _rows(hashes[:length], length))
             if n is not None:
                 grams.add(number, _rows(hashes, n))
+            if self._proposals is not None:
+                own = hashed(found)
+                self._proposals.add(number, own, self._proposals.sign(own))
+                continue
             own = _shingled(hashes) if near is not None else hashes[:0]
             sizes.append(len(own))
             alike.add(number, own)
@@ -155,7 +168,7 @@ class LeakIndex:
             return []
         hashes = _hashes(seen.words)
         runs = self._runs(seen.words, hashes) | self._wholes(seen.words, hashes)
-        near = dict(self._nearly(hashes))
+        near = dict(self._proposed(seen.words) if self._proposals is not None else self._nearly(hashes))
         found: dict[int, Leak] = {}
         for number, (length, first) in runs.items():
             size = len(self._words[number])
@@ -201,6 +214,14 @@ class LeakIndex:
         similarities = shared / (len(own) + self._shingles[numbers] - shared)
         for place in np.flatnonzero(similarities >= self.near).tolist():
             yield int(numbers[place]), float(similarities[place])
+
+    def _proposed(self, seen: Sequence[str]) -> Iterator[tuple[int, float]]:
+        assert self._proposals is not None
+        assert self.near is not None
+        own = hashed(seen)
+        for number, similarity in self._proposals.like(own, self._proposals.sign(own)):
+            if similarity >= self.near:
+                yield number, similarity
 
 
 _ORDER = {"exact": 0, "ngram": 1, "near": 2}

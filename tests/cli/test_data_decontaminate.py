@@ -76,6 +76,19 @@ def test_deleting_takes_out_what_counts_and_keeps_it_aside(
     assert call(["data", "decontaminate", str(out), "--suite", suite]) == 0
 
 
+def test_minhash_proposes_what_is_near(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("datasketch")
+    train, suite = files
+    found = {}
+    for method in ("near", "minhash"):
+        assert call(["data", "decontaminate", train, "--suite", suite, "--methods", method, "--json"]) == 1
+        told = json.loads(capsys.readouterr().out)
+        found[method] = [(one["line"], one["case"], one["jaccard"]) for one in told["overlaps"]]
+        assert told["methods"] == {method: {"rows": 1, "cases": 1}}
+        assert told["overlaps"][0]["methods"] == [method]
+    assert found["near"] == found["minhash"]
+
+
 def test_another_file_can_be_held_against(files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train, _ = files
     bench = write_rows(tmp_path / "bench.jsonl", [{"question": CASE, "answer": "9"}])

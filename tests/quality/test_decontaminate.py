@@ -60,7 +60,7 @@ def test_methods_are_read_and_what_is_none_is_refused() -> None:
     assert methods.of(Leak(0, target, "ngram", 0.5, 5, "x", 0.9)) == ("near", "5-gram")
     assert methods.of(Leak(0, target, "exact", 1.0, 3, "x")) == ("exact",)
     assert methods.of(Leak(0, target, "ngram", 0.5, 4, "x")) == ()
-    for text in ("", " , ", "grams", "0-gram", "1-gram", "9999-gram", "exact near"):
+    for text in ("", " , ", "grams", "0-gram", "1-gram", "9999-gram", "exact near", "near,minhash"):
         with pytest.raises(UsageError):
             Methods.parse(text)
 
