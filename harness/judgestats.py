@@ -13,6 +13,8 @@ from harness.model import Estimate, Judgment
 from harness.statistics import agreement, ranking
 
 REWARD = "reward"  # a Judgment's mode
+SPEAKS = "addresses-the-judge"  # the flag of an answer that speaks to whoever judges it
+_NAMED = 5  # cases of such answers
 _DRAWS = 4_000_000  # of units, in alpha's bootstrap: beyond 2,000 answers fewer draws do
 
 
@@ -72,7 +74,7 @@ class JudgeSummary:
     members, and panel says how far they agree. outside: the largest share of probability that lay outside the menu. requests:
     replies its verdicts rest on; sent: those really asked for by this run, the others were stored. seconds: of all of them.
     tokens: of all of them, retries included. reward: mean raw reward, of a reward model alone: it has no scale, but two runs' can
-    be held against each other.
+    be held against each other. speaking: the first cases whose answers speak to the judge.
     """
 
     judge: str
@@ -94,6 +96,7 @@ class JudgeSummary:
     seconds: float = 0.0
     panel: PanelSummary | None = None
     reward: float | None = None
+    speaking: tuple[str, ...] = ()
 
     @property
     def unparsed(self) -> float | None:
@@ -153,6 +156,7 @@ class _Count:
         self.turned: list[bool] = []
         self.pairs: list[tuple[float, int, str]] = []
         self.members = _Members()
+        self.speaking: list[str] = []
         self.spread = self.seconds = 0.0
         self.spreads = 0
         self.outside: float | None = None
@@ -167,6 +171,8 @@ class _Count:
         if said.mode:
             self.modes[said.mode] += 1
         self.flags.update(said.flags)
+        if SPEAKS in said.flags and len(self.speaking) < _NAMED and given.case_id not in self.speaking:
+            self.speaking.append(given.case_id)
         if said.mode == REWARD and said.raw is not None:
             self.reward, self.rewards = self.reward + said.raw, self.rewards + 1
         self.turned += [first != second for first, second in said.orders if first and second]
@@ -207,6 +213,7 @@ class _Count:
             completion_tokens=self.completion,
             seconds=self.seconds,
             panel=self.members.summary() if self.members.names else None,
+            speaking=tuple(self.speaking),
             reward=self.reward / self.rewards if self.rewards else None,
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.judgestats import JudgeSummary, PanelSummary, summarise
+from harness.judgestats import SPEAKS, JudgeSummary, PanelSummary, summarise
 from harness.model import Estimate, JudgeStanding, RunRecord, Verdict
 from reports import words
 from reports.nouns import Fact, JudgeView, Tone
@@ -17,7 +17,6 @@ from reports.source import ReportSource
 from reports.text import UNKNOWN, label, plain, plural, seconds
 
 _DRIFT = 5  # canaries told of
-_SPEAKS = "addresses-the-judge"
 _AMONG_MEMBERS = "Spread over its members"
 
 
@@ -128,11 +127,14 @@ def _canary_facts(ours: tuple[int, int], theirs: tuple[int, int] = (0, 0)) -> It
 
 def _speaking(summary: JudgeSummary, who: str) -> Iterator[str]:
     """Answers that speak to whoever judges them. The pair's other answer is told of where it was judged itself."""
-    count = summary.flags.get(_SPEAKS, 0)
+    count = summary.flags.get(SPEAKS, 0)
     if count:
-        kinds = [flag.partition(":")[2] for flag in summary.flags if flag.startswith(f"{_SPEAKS}:")]
+        kinds = [flag.partition(":")[2] for flag in summary.flags if flag.startswith(f"{SPEAKS}:")]
         why = f" ({', '.join(kinds[:4])})" if kinds else ""
-        yield f"{plural(count, 'answer')} of the {who} {'speaks' if count == 1 else 'speak'} to the judge{why}: read them"
+        cases = ", ".join(label(case, 40) for case in summary.speaking)
+        more = ", ..." if count > len(summary.speaking) else ""
+        verb = "speaks" if count == 1 else "speak"
+        yield f"{plural(count, 'answer')} of the {who} {verb} to the judge{why}; read them: {cases}{more}"
 
 
 def _facts(ours: JudgeSummary, theirs: JudgeSummary | None) -> Iterator[Fact]:

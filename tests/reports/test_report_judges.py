@@ -203,7 +203,8 @@ def test_warnings_name_canaries_that_moved_and_answers_that_speak_to_the_judge()
     [judge] = built(judged()).judges
     assert len(judge.warnings) == 3
     assert judge.warnings[0].startswith("canary")
-    assert "3 answers of the candidate speak to the judge (asks-for-a-score)" in judge.warnings[1]
+    named = ", ".join(f"{i:016x}" for i in range(3))
+    assert judge.warnings[1] == f"3 answers of the candidate speak to the judge (asks-for-a-score); read them: {named}"
     assert "all is well" not in " ".join(judge.warnings)
 
 
