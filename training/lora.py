@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +64,20 @@ def load_adapter(model: Any, path: str) -> Any:
     return adapted
 
 
-def save_adapter(model: Any, path: Path, *, base: str) -> None:
+def save_adapter(model: Any, path: Path, *, base: str, weights: Mapping[str, Any] | None = None) -> None:
     """Write adapter_model.safetensors and adapter_config.json, nothing else, in bf16 and without a path of this machine.
 
-    base: the name written as base_model_name_or_path; a local path is reduced to its last part.
+    base: the name written as base_model_name_or_path; a local path is reduced to its last part. weights: the model's state, where
+    this process holds a part of it alone.
     """
     import torch
 
-    weights = {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in _adapter_weights(model).items()}
-    if any(not math.isfinite(float(tensor.float().abs().max())) for tensor in weights.values()):
+    found = _adapter_weights(model, weights)
+    kept = {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in found.items()}
+    if any(not math.isfinite(float(tensor.float().abs().max())) for tensor in kept.values()):
         raise TrainingError("the adapter has weights that are not finite", where=str(path), todo="Lower learning_rate")
     path.mkdir(parents=True, exist_ok=True)
-    _write_safetensors(weights, path / "adapter_model.safetensors")
+    _write_safetensors(kept, path / "adapter_model.safetensors")
     settings = dict(model.peft_config["default"].to_dict())
     settings |= {"base_model_name_or_path": Path(base).name, "inference_mode": True, "revision": None}
     targets = settings.get("target_modules")
@@ -83,10 +86,10 @@ def save_adapter(model: Any, path: Path, *, base: str) -> None:
     (path / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _adapter_weights(model: Any) -> dict[str, Any]:
+def _adapter_weights(model: Any, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
     from peft import get_peft_model_state_dict
 
-    return dict(get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False))
+    return dict(get_peft_model_state_dict(model, state_dict=state, adapter_name="default", save_embedding_layers=False))
 
 
 def _write_safetensors(weights: dict[str, Any], path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ def train(recipe: Recipe, *, progress: Report | None = None) -> TrainingResult:
     if resume:
         check_same_training(recipe, files)
     look_ahead(recipe)
+    _refuse_sharded(recipe)
     quiet()
     tokenizer = load_tokenizer(recipe.model_name_or_path, recipe.chat_template)
     cut = _count_cut(rows, tokenizer, recipe)
@@ -49,8 +52,9 @@ def train(recipe: Recipe, *, progress: Report | None = None) -> TrainingResult:
     path = Path(recipe.output_dir)
     metrics = _metrics(train_loss(told, steps, begun, history), history)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    whole = _gathered(trainer)
     if main:
-        _save(recipe, trainer, tokenizer, path)
+        _save(recipe, trainer, tokenizer, path, whole)
         _write_logs(recipe, files, history, metrics)
     return TrainingResult(
         path=path,
@@ -140,7 +144,25 @@ def _length(row: Row, tokenizer: Any) -> int:
     return max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
 
 
-def _save(recipe: Recipe, trainer: Any, tokenizer: Any, path: Path) -> None:
+def _gathered(trainer: Any) -> Mapping[str, Any] | None:
+    """All weights, where processes hold parts of them (DeepSpeed, FSDP): every process must ask. None: each holds them all."""
+    if trainer.is_deepspeed_enabled:
+        return dict(trainer.accelerator.get_state_dict(trainer.deepspeed))
+    return dict(trainer.accelerator.get_state_dict(trainer.model)) if trainer.is_fsdp_enabled else None
+
+
+def _refuse_sharded(recipe: Recipe) -> None:
+    """What several processes with parts of the weights each cannot write at the end."""
+    by_file = any(os.environ.get(f"ACCELERATE_USE_{name}", "").lower() == "true" for name in ("FSDP", "DEEPSPEED"))
+    if recipe.stage == "rm" and (recipe.deepspeed or by_file):
+        raise TrainingError(
+            "a reward model is saved merged, and weights that are parted by DeepSpeed or FSDP are not merged",
+            where=recipe.output_dir,
+            todo="Leave the file out: accelerate launch without one trains it on several GPUs (DDP)",
+        )
+
+
+def _save(recipe: Recipe, trainer: Any, tokenizer: Any, path: Path, whole: Mapping[str, Any] | None) -> None:
     model = trainer.accelerator.unwrap_model(trainer.model)
     if recipe.stage == "rm":
         from training.rm import save_reward_model
@@ -150,13 +172,16 @@ def _save(recipe: Recipe, trainer: Any, tokenizer: Any, path: Path) -> None:
     if recipe.finetuning_type == "lora":
         from training.lora import save_adapter
 
-        save_adapter(model, path, base=recipe.model_name_or_path)
+        save_adapter(model, path, base=recipe.model_name_or_path, weights=whole)
         return
     import torch
 
-    model = model.to(torch.bfloat16)
     model.config.use_cache = True
-    model.save_pretrained(path)
+    if whole is None:
+        model.to(torch.bfloat16).save_pretrained(path)
+    else:
+        model.config.dtype = "bfloat16"
+        model.save_pretrained(path, state_dict={name: tensor.to(torch.bfloat16) for name, tensor in whole.items()})
     tokenizer.save_pretrained(path)
 
 

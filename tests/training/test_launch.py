@@ -1,6 +1,7 @@
-"""Two processes train together what one would with twice the accumulation; one of them speaks and writes.
+"""`accelerate launch` with the shipped FSDP file: two processes train together what one would with twice the batch; one of them
+speaks and writes.
 
-accelerate launch starts several processes on GPUs; on CPUs it starts one, so torch's own launcher stands in (backend: gloo).
+On CPUs accelerate takes the file and starts the processes, but shards nothing: they train as DDP does (gloo).
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
-BASE = str(Path(__file__).parents[2] / "suites" / "quickstart" / "models" / "base")
+from harness.errors import TrainingError
+from training import Recipe, train
+
+ROOT = Path(__file__).parents[2]
+BASE = str(ROOT / "suites" / "quickstart" / "models" / "base")
 
 
 def free_port() -> int:
@@ -41,10 +46,11 @@ def test_two_processes_train_one_adapter(tmp_path: Path) -> None:
         "plot_loss": False,
     }
     (tmp_path / "recipe.yaml").write_text(json.dumps(values), encoding="utf-8")
-    launch = ["--nproc_per_node", "2", "--master_port", str(free_port())]
+    launch = ["launch", "--config_file", str(ROOT / "training" / "recipes" / "fsdp2.json")]
+    launch += ["--num_processes", "2", "--main_process_port", str(free_port())]
     train = ["-m", "harness", "train", str(tmp_path / "recipe.yaml"), "--store", str(tmp_path / "store")]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *launch, *train],
+        [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch, *train],
         capture_output=True,
         text=True,
         timeout=280,
@@ -59,3 +65,35 @@ def test_two_processes_train_one_adapter(tmp_path: Path) -> None:
     assert [line["step"] for line in log["history"] if "loss" in line] == [1.0, 2.0]
     # two processes with four rows each see all sixteen in two steps
     assert [line["epoch"] for line in log["history"] if "loss" in line] == [0.5, 1.0]
+
+
+def test_an_adapter_is_saved_from_weights_that_were_gathered(tmp_path: Path) -> None:
+    """What DeepSpeed and FSDP hand out as the whole state gives the same files as the model itself."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from training.lora import save_adapter
+
+    config = Qwen2Config(vocab_size=32, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2)
+    config.num_key_value_heads = 1
+    model = get_peft_model(Qwen2ForCausalLM(config), LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_adapter(model, tmp_path / "own", base="b")
+    for parameter in model.parameters():
+        parameter.data.zero_()  # as if this process held nothing of it
+    save_adapter(model, tmp_path / "gathered", base="b", weights=state)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (tmp_path / "own" / name).read_bytes() == (tmp_path / "gathered" / name).read_bytes()
+
+
+def test_a_reward_model_is_not_trained_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n', encoding="utf-8")
+    values = {
+        "stage": "rm",
+        "model_name_or_path": BASE,
+        "dataset": str(tmp_path / "pairs.jsonl"),
+        "output_dir": str(tmp_path / "o"),
+    }
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(TrainingError, match=r"a reward model is saved merged.*Leave the file out"):
+        train(Recipe.model_validate(values))
