@@ -97,7 +97,8 @@ def test_nothing_points_outside(page: str) -> None:
 def test_sections_are_files_in_order_and_each_is_in_the_navigation(page: str) -> None:
     names = [name[3:].removesuffix(".html.j2") for name in html.section_names()]
     assert names[:4] == ["verdict", "waivers", "capabilities", "power"]
-    for empty in ("evidence", "waivers", "slices", "history", "training", "people", "judges"):  # what renders to nothing is left out
+    # what renders to nothing is left out
+    for empty in ("evidence", "waivers", "slices", "history", "training", "people", "judges"):
         names.remove(empty)
     assert re.findall(r'<a href="#(\w+)">', page) == names == re.findall(r'<section id="(\w+)">', page)
 
