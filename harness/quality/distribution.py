@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from harness.errors import DataError, Fault, SuiteError
 from harness.plugs import nearest
+from harness.quality.askedtypes import Asked
 from harness.quality.checks.language import main_script
+from harness.quality.checks.preference import wilson
 from harness.quality.counting import Lengths
 from harness.quality.embedding import Embed
 from harness.quality.examples import Dropped, Example, Unread
@@ -27,6 +29,7 @@ from harness.quality.tasktypes import known_types, task_type
 from harness.quality.topics import Topics, find_topics
 from harness.suite.document import Document, read_document
 
+T = TypeVar("T")
 SAMPLE = 4_000  # rows that are embedded
 NEAR = 0.6  # cosine from which on a row is near to a case
 _LANGUAGES = {"Han": "Chinese", "Kana": "Japanese", "Hangul": "Korean", "Greek": "Greek", "Hebrew": "Hebrew", "Thai": "Thai"}
@@ -38,7 +41,10 @@ _LENGTHS = ((200, "up to 200 characters"), (1_000, "to 1,000"), (4_000, "to 4,00
 
 @dataclass
 class Distribution:
-    """Counts over a file. sample: a uniform sample of rows as (line, question), for topics. unread: rows that are in no count."""
+    """Counts over a file. sample: a uniform sample of rows as (line, question), for topics. unread: rows that are in no count.
+
+    to_ask: a uniform sample of whole rows; asked: what a model said of their types, which then stands for the rules'.
+    """
 
     rows: int = 0
     unread: Unread = field(default_factory=Unread)
@@ -49,15 +55,25 @@ class Distribution:
     answers: Lengths = field(default_factory=Lengths)
     sample: list[tuple[int, str]] = field(default_factory=list)
     topics: Topics | None = None
+    to_ask: list[Example] = field(default_factory=list)
+    asked: Asked | None = None
 
     def of(self, dimension: str) -> Counter[str]:
+        if dimension == "tasks" and self.asked is not None:
+            return self.asked.types
         counts: Counter[str] = getattr(self, dimension)
         return counts
+
+    def base(self, dimension: str) -> int:
+        """Rows that the counts of a dimension are of."""
+        return self.asked.rows if dimension == "tasks" and self.asked is not None else self.rows
 
     def as_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = {"rows": self.rows, "skipped": self.unread.rows, "first_skipped": self.unread.told()}
         told |= {name: dict(self.of(name).most_common()) for name in DIMENSIONS}
         told["answer_characters"] = self.answers.summary()
+        if self.asked is not None:
+            told |= {"tasks_by_rules": dict(self.tasks.most_common()), "tasks_asked": self.asked.as_dict()}
         if self.topics is not None:
             told["topics"] = [
                 {"name": topic.name, "rows": topic.count, "lines": [self.sample[i][0] for i in topic.nearest]}
@@ -67,9 +83,9 @@ class Distribution:
         return told
 
 
-def distribution(rows: Iterable[Example | Dropped], *, seed: int = 0, sample: int = SAMPLE) -> Distribution:
-    """Count a stream of rows. A uniform sample is kept by reservoir sampling (Vitter 1985, algorithm R), seeded."""
-    dice, found = random.Random(seed), Distribution()  # noqa: S311 - a sample, not a secret
+def distribution(rows: Iterable[Example | Dropped], *, seed: int = 0, sample: int = SAMPLE, to_ask: int = 0) -> Distribution:
+    """Count a stream of rows. Uniform samples are kept: questions for topics, and whole rows to ask a model about."""
+    dice, again, found = random.Random(seed), random.Random(seed + 1), Distribution()  # noqa: S311 - a sample, not a secret
     for row in rows:
         if isinstance(row, Dropped):
             found.unread.add(row)
@@ -82,12 +98,18 @@ def distribution(rows: Iterable[Example | Dropped], *, seed: int = 0, sample: in
         size = len(row.output_text)
         found.answers.add(size)
         found.lengths[next((name for limit, name in _LENGTHS if size <= limit), "longer")] += 1
-        entry = (row.line, row.instruction)
-        if len(found.sample) < sample:
-            found.sample.append(entry)
-        elif (place := dice.randrange(found.rows)) < sample:
-            found.sample[place] = entry
+        _keep(found.sample, (row.line, row.instruction), sample, found.rows, dice)
+        _keep(found.to_ask, row, to_ask, found.rows, again)
+    found.to_ask.sort(key=lambda row: row.line)
     return found
+
+
+def _keep(kept: list[T], item: T, most: int, seen: int, dice: random.Random) -> None:
+    """Reservoir sampling (Vitter 1985, algorithm R): the item, the ``seen``-th of its stream, is kept with chance most / seen."""
+    if len(kept) < most:
+        kept.append(item)
+    elif most and (place := dice.randrange(seen)) < most:
+        kept[place] = item
 
 
 def language(example: Example) -> str:
@@ -109,7 +131,10 @@ def with_topics(found: Distribution, embed: Embed, count: int, *, seed: int = 0)
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One part of one dimension: its share, the wanted one, and rows to add (negative: too many) at the same size."""
+    """One part of one dimension: its share, the wanted one, and rows to add (negative: too many) at the same size.
+
+    rows: those counted. low, high: Wilson's 95 % interval of the share, where only a sample was counted.
+    """
 
     dimension: str
     part: str
@@ -117,10 +142,19 @@ class Gap:
     share: float
     wanted: float
     add: int
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the share is more than two points off, whatever the sample leaves open."""
+        low, high = (self.share if end is None else end for end in (self.low, self.high))
+        return low > self.wanted + 0.02 or high < self.wanted - 0.02
 
     @property
     def sentence(self) -> str:
-        what = f"{self.part}: {self.share:.1%} of the rows, wanted {self.wanted:.1%}"
+        sampled = "" if self.low is None else f" ({self.low:.1%} to {self.high:.1%}, by a sample)"
+        what = f"{self.part}: {self.share:.1%} of the rows{sampled}, wanted {self.wanted:.1%}"
         if abs(self.share - self.wanted) < 0.005:
             return f"{what}: as wanted"
         if self.add > 0:
@@ -198,10 +232,14 @@ def gaps(found: Distribution, target: Mapping[str, Mapping[str, float]]) -> list
         raise DataError("there are no rows to compare with the target")
     told = []
     for dimension, shares in target.items():
-        counts = found.of(dimension)
+        counts, base = found.of(dimension), found.base(dimension)
+        if not base:
+            raise DataError(f"the {dimension} of no row are known", todo="Run it again, or compare without a model")
         for part, wanted in shares.items():
             rows = counts.get(part, 0)
-            told.append(Gap(dimension, part, rows, rows / found.rows, wanted, round(wanted * found.rows) - rows))
+            low, high = wilson(rows, base) if base < found.rows else (None, None)
+            add = round(wanted * found.rows) - round(rows / base * found.rows)
+            told.append(Gap(dimension, part, rows, rows / base, wanted, add, low, high))
     return sorted(told, key=lambda gap: (-gap.add, gap.dimension, gap.part))
 
 

@@ -58,7 +58,7 @@ class Journal:
         except BlockingIOError:
             self._file.close()
             raise BusyError(
-                "another process is writing this run", where=str(self.path), todo="Wait for it, or choose another --out"
+                "another process is writing this run", where=str(self.path), todo="Wait for it, or choose another folder"
             ) from None
         except BaseException:
             self._file.close()
@@ -106,16 +106,14 @@ class Journal:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise DataError("is not a line of a journal", where=f"{self.path}:{number}", todo="Choose another folder with --out")
+            raise DataError("is not a line of a journal", where=f"{self.path}:{number}", todo="Choose another folder")
         return row
 
     def _same(self, row: Mapping[str, Any]) -> None:
         there = row.get("settings")
         if row.get("format") != _FORMAT or not isinstance(there, dict):
-            raise DataError("is no journal of this version", where=str(self.path), todo="Choose another folder with --out")
+            raise DataError("is no journal of this version", where=str(self.path), todo="Choose another folder")
         other = [name for name in self.settings if there.get(name) != self.settings[name]]
         if other:
             told = "; ".join(f"{name} {there.get(name)!r}, now {self.settings[name]!r}"[:200] for name in other)
-            raise DataError(
-                f"holds a run with other settings: {told}", where=str(self.path), todo="Choose another folder with --out"
-            )
+            raise DataError(f"holds a run with other settings: {told}", where=str(self.path), todo="Choose another folder")
