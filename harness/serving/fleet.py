@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.model import Candidate
@@ -34,7 +34,10 @@ async def serve_candidates(
     say: Say = lambda line: None,
     program: Sequence[str] = VLLM,
 ) -> AsyncIterator[Fleet]:
-    """Starts what must be started, one after the other (two starting at once would only share the cores), and ends it all."""
+    """Starts what must be started, one after the other (two starting at once would only share the cores), and ends it all.
+
+    A base of its own (a judge's model, say) has a server of its own; with options.port, on the port after the last one's.
+    """
     urls = {candidate.name: str(candidate.base_url) for candidate in candidates if candidate.kind == "endpoint"}
     bases: dict[str, list[Candidate]] = {}
     for candidate in candidates:
@@ -47,8 +50,9 @@ async def serve_candidates(
             names = list(plain) or [_spare_name(members)]
             adapters = {member.model: Path(member.adapter) for member in members if member.adapter is not None}
             log = log_dir / f"vllm-{number}-{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(base).name)[:60]}.log"
+            own = replace(options, port=options.port + number) if options.port else options
             server = await stack.enter_async_context(
-                serve(base, adapters, names=names, options=options, log_path=log, say=say, program=program)
+                serve(base, adapters, names=names, options=own, log_path=log, say=say, program=program)
             )
             servers |= {member.name: server for member in members}
         yield Fleet({**urls, **{name: server.url for name, server in servers.items()}}, servers)

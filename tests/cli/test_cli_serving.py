@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
+import socket
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 from support.gates import harness
 from support.suites import write_rows, write_suite
 from support.tiny_model import write_adapter, write_fake_base
 
 from harness.cli import pipeline
+from harness.serving import vllm
 from harness.serving.fleet import serve_candidates
+from harness.serving.vllm import free_port
 from harness.store import Store
 
 FAKE = (sys.executable, str(Path(__file__).parent.parent / "support" / "fake_vllm.py"))
@@ -42,6 +48,14 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_adapter(tmp_path / "adapter", layers=1, hidden=8, intermediate=16)
     monkeypatch.setattr(pipeline, "serve_candidates", functools.partial(serve_candidates, program=FAKE))
     return tmp_path
+
+
+def two_free_ports() -> int:
+    """The first of two neighbours that are free at this moment."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
+            return port
 
 
 def asked(folder: Path) -> list[str]:
@@ -77,6 +91,29 @@ def test_one_server_for_base_and_adapter_and_none_when_all_is_answered(served: P
     write_adapter(served / "adapter", layers=1, hidden=8, intermediate=16, seed=2)
     assert harness(served, "run", suite) == 0
     assert asked(served) == ["base"] * N + ["sft"] * 2 * N
+
+
+def test_a_judges_own_model_is_served_beside_the_candidates_on_the_next_port(
+    served: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the suite names the port; and again only if something is to be judged."""
+    write_fake_base(served / "reward", hidden=12)
+    suite = yaml.safe_load(write(served).read_text())
+    suite["judges"] = {"nice": {"kind": "reward", "model": {"model": "./reward"}}}
+    suite["capabilities"]["echo"]["checks"].append({"judge": "nice", "weight": 0})
+    suite["serve"]["port"] = port = two_free_ports()
+    monkeypatch.setattr(vllm, "free_port", lambda: pytest.fail("a port was named"))
+    path = write_suite(served, suite)
+    assert harness(served, "run", path) == 0
+    told = capsys.readouterr().err
+    assert told.count("vLLM is ready") == 2
+    assert "judge:nice" in told
+    assert json.loads((served / "seen.json").read_text())["argv"][5:7] == [str(port + 1), "--served-model-name"]
+    assert gone(served)
+    with Store.open(served / "store") as store:
+        assert [one.judgment.raw for one in store.judgments(store.run("latest").id)] == [1.5] * N
+    assert harness(served, "run", path) == 0
+    assert "vLLM" not in capsys.readouterr().err
 
 
 def test_a_server_that_dies_mid_run_says_why_and_the_run_goes_on(served: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 FAKE_MODE: ok | crash (prints FAKE_LOG, exits 1) | hang (never ready) | deaf (ignores SIGINT and SIGTERM) | taken-once (port
 taken at the first start: leaves FAKE_DIR/taken behind). It starts a child in its own group and one that hides in a session of its
 own, and writes all three process ids to FAKE_DIR/pids, its arguments and environment to FAKE_DIR/seen.json. It answers chats with
-their last message, leaves the model's name in FAKE_DIR/asked, a line each, and dies at the FAKE_DIES_ATth.
+their last message, leaves the model's name in FAKE_DIR/asked, a line each, and dies at the FAKE_DIES_ATth. /classify: 1.5.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ def main() -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             if self.path == "/v1/chat/completions":
                 self.chat(body)
+                return
+            if self.path == "/classify":
+                self.answer(json.dumps({"data": [{"index": 0, "label": "LABEL_0", "probs": [1.5], "num_classes": 1}]}))
                 return
             refused = body["lora_name"] == "refused"
             self.answer('{"error": {"message": "no room"}}' if refused else "Success", 400 if refused else 200)
