@@ -16,7 +16,7 @@ def load_tokenizer(name: str, chat_template: str | None = None) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged file has many kinds of it
         raise TrainingError(
             f"cannot load the base's tokenizer ({_first_line(error)})", where=name, todo="Check model_name_or_path"
         ) from None
@@ -45,9 +45,21 @@ def load_base(name: str, *, dtype: str = "float32", quantization: Any = None, re
         kind, more = AutoModelForSequenceClassification, {"num_labels": 1}
         torch.manual_seed(0)  # the new head's weights
     try:
-        return kind.from_pretrained(name, dtype=getattr(torch, dtype), use_safetensors=True, **more)
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"cannot load the base ({_first_line(error)})", where=name, todo="Check model_name_or_path") from None
+        model, told = kind.from_pretrained(
+            name, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True, **more
+        )
+    except Exception as error:  # a damaged file has many kinds of it
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
+            raise  # training.watch says what to turn down
+        shapes = "its weights have other shapes than config.json says" if "ignore_mismatched_sizes" in text else ""
+        what = f"cannot load the base ({shapes or _first_line(error)})"
+        raise TrainingError(what, where=name, todo="Check model_name_or_path") from None
+    if lacking := sorted(key for key in told["missing_keys"] if not (reward and key.startswith("score"))):
+        # transformers would go on with random numbers in their place
+        what = f"the base lacks {len(lacking)} of its weights, {lacking[0]} first"
+        raise TrainingError(what, where=name, todo="Check model_name_or_path: the folder is not whole")
+    return model
 
 
 def base_of(recipe: Recipe) -> Any:
@@ -85,7 +97,9 @@ def _quantization(recipe: Recipe) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """What it says; of an error with a headline of its own, what is below it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.endswith(":")), type(error).__name__)[:300]
 
 
 def quiet() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,33 @@ def test_adapter_that_does_not_fit_its_base(tmp_path: Path) -> None:
 def test_base_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="cannot load the base"):
         train(recipe(tmp_path, sft_rows(), model_name_or_path=str(tmp_path / "nowhere")))
+
+
+def test_a_damaged_base_is_told_in_a_line(tmp_path: Path) -> None:
+    """Weights that are cut off, of another shape or not there, a config.json that contradicts itself: never random numbers."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(f"{BASE}/model.safetensors")
+    config = json.loads(Path(BASE, "config.json").read_text(encoding="utf-8"))
+    odd = tmp_path / "odd"
+
+    def said(weights: dict[str, Any] | bytes = tensors, **changes: Any) -> str:
+        shutil.copytree(BASE, odd)
+        (odd / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
+        if isinstance(weights, bytes):
+            (odd / "model.safetensors").write_bytes(weights)
+        else:
+            save_file(weights, str(odd / "model.safetensors"), metadata={"format": "pt"})
+        with pytest.raises(TrainingError) as caught:
+            train(recipe(tmp_path, sft_rows(), model_name_or_path=str(odd)))
+        shutil.rmtree(odd)
+        return caught.value.line()
+
+    assert "cannot load the base (" in said(Path(BASE, "model.safetensors").read_bytes()[:100_000])
+    assert "other shapes than config.json says" in said(intermediate_size=512)
+    lost = "model.layers.1.mlp.up_proj.weight"
+    assert f"the base lacks 1 of its weights, {lost} first" in said({k: v for k, v in tensors.items() if k != lost})
+    assert "cannot load the base's tokenizer (ValueError: `num_hidden_layers` (7) must be" in said(num_hidden_layers=7)
 
 
 def test_an_adapter_of_another_rank_is_not_continued(tmp_path: Path) -> None:
