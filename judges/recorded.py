@@ -1,7 +1,7 @@
 """Verdicts read from a file: people's, another tool's, an older judge's. Nothing is asked.
 
 Rows (JSONL, CSV, Parquet) say what they are about by any of ``case_id``, ``response_digest`` (SHA-256 of the answer's text, hex),
-``response``, ``prompt`` and ``baseline``, and what the verdict is by ``value``, ``passed`` or ``preference``
+``response``, ``prompt``, ``baseline`` and ``baseline_digest``, and what the verdict is by ``value``, ``passed`` or ``preference``
 (candidate, baseline, tie). A row applies when all that it says of an answer is so; of several that apply, the one that says most.
 A row that names no answer would give every candidate the same verdict, so it is refused unless ``any_answer`` is set.
 """
@@ -25,7 +25,8 @@ from judges.base import JudgeOptions, JudgeSpec, JudgeType, Setting
 from judges.prompting import question_of
 from judges.verdicts import EXPLANATION, flags_of, passes, spread_of, unusable, without_asking
 
-ABOUT = ("case_id", "response_digest", "response", "prompt", "baseline")
+ABOUT = ("case_id", "response_digest", "response", "prompt", "baseline", "baseline_digest")
+DIGESTS = ("response_digest", "baseline_digest")
 SAYS = ("value", "passed", "preference", "explanation", "judge")
 VALUES = {"candidate": 1.0, "tie": 0.5, "baseline": 0.0}
 MAX_FAULTS = 20
@@ -113,7 +114,7 @@ class Recorded:
             "prompt": question_of(case, None, None).strip(),
         }
         if baseline is not None and baseline.error is None:
-            about["baseline"] = baseline.text.strip()
+            about |= {"baseline": baseline.text.strip(), "baseline_digest": response_digest(baseline.text)}
         found = self._records.find(about)
         values = tuple(record.value for record in found if record.value is not None)
         if not values:
@@ -138,7 +139,7 @@ class Recorded:
 
 
 def response_digest(text: str) -> str:
-    """What ``response_digest`` of a row holds: SHA-256 over the answer's UTF-8 text, hex."""
+    """What ``response_digest`` and ``baseline_digest`` of a row hold: SHA-256 over the answer's UTF-8 text, hex."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -181,11 +182,11 @@ def _record(line: int, row: Mapping[str, Any], options: RecordedOptions) -> tupl
         raise ValueError(f"{wrong[0]} is not a text")
     if not options.any_answer and not about.keys() & {"response", "response_digest"}:
         raise ValueError("it does not say which answer it is about: give response or response_digest, or set any_answer")
-    if not options.any_answer and options.pairwise and "baseline" not in about:
-        raise ValueError("it does not say which answer the other one was: give baseline, or set any_answer")
+    if not options.any_answer and options.pairwise and not about.keys() & {"baseline", "baseline_digest"}:
+        raise ValueError("it does not say which answer the other one was: give baseline or baseline_digest, or set any_answer")
     if not about:
         raise ValueError(f"it says nothing of what it is about: give one of {', '.join(ABOUT)}")
-    key = tuple(value.strip().lower() if name == "response_digest" else value.strip() for name, value in about.items())
+    key = tuple(value.strip().lower() if name in DIGESTS else value.strip() for name, value in about.items())
     words = row["explanation"]
     return tuple(about), key, Record(_value(row, options), words if isinstance(words, str) else "", line)
 

@@ -30,7 +30,8 @@ _COLUMNS = {
     "responses": f"i.run_id, i.case_id, i.capability, i.sample, i.key AS request_key, i.status, i.reason, {_ANSWER}",
     "judgments": """i.run_id, i.case_id, i.capability, i.sample, i.cluster, i.split, j.judge, j.judge_digest, j.value, j.passed,
         j.unscored, j.errored, j.mode, j.preference, j.explanation, j.spread, j.flags::JSON AS flags, j.baseline_run_id,
-        i.response_id, j.requests, j.asked AS requests_sent, j.prompt_tokens, j.completion_tokens, j.seconds, j.judged_at,
+        i.response_id, sha256(p.text) AS response_digest, sha256(o.text) AS baseline_digest, j.requests,
+        j.asked AS requests_sent, j.prompt_tokens, j.completion_tokens, j.seconds, j.judged_at,
         j.content::JSON AS judgment""",
     "items": f"""i.run_id, i.case_id, i.capability, i.cluster, i.split, i.must_pass, i.source, i.sample, i.key AS request_key,
         c.vars::JSON AS vars, c.reference::JSON AS reference, c.metadata::JSON AS metadata, q.messages::JSON AS messages,
@@ -40,7 +41,10 @@ _COLUMNS = {
 }
 _JOINS = """LEFT JOIN responses p ON p.id = i.response_id LEFT JOIN cases c ON c.digest = i.case_digest
     LEFT JOIN requests q ON q.key = i.key"""
-_JUDGED = "JOIN judgments j ON j.run_id = i.run_id AND j.case_id = i.case_id AND j.sample = i.sample AND j.key = i.key"
+_JUDGED = """JOIN judgments j ON j.run_id = i.run_id AND j.case_id = i.case_id AND j.sample = i.sample AND j.key = i.key
+    LEFT JOIN responses p ON p.id = i.response_id
+    LEFT JOIN (FROM answers WHERE rank = 2) a ON a.run_id = j.baseline_run_id AND a.case_id = i.case_id AND a.sample = i.sample
+    LEFT JOIN responses o ON o.id = a.response_id"""
 KINDS = tuple(_COLUMNS)
 
 

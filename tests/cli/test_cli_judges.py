@@ -338,6 +338,40 @@ def test_a_pairwise_judge_compares_with_the_baseline_of_the_command(tmp_path: Pa
         assert {row.value for row in store.score_rows(base.id) if row.capability == "tone"} == {0.5}
 
 
+def test_exported_judgments_are_a_recorded_judges_file(tmp_path: Path) -> None:
+    """What judges said once scores the same answers again, in another store, and nobody is asked; also of pairs."""
+    with scripted() as server:
+        judges = f"  pair: {{{PAIRWISE}, model: {{model: judge, endpoint: '{server.url}'}}}}\n"
+        suite = write_jury(
+            tmp_path, server.url, judges=judges, checks="[{judge: pair}, {judge: polite, weight: 0}]", cases=20, margin=0.1
+        )
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 1
+        said = {(one.case_id, one.judgment.judge): one.judgment.value for one in judgments(tmp_path, "bad")}
+        for name in ("base", "bad"):
+            assert harness(tmp_path, "export", stored(tmp_path, name).id, tmp_path / f"{name}.jsonl", "--kind", "judgments") == 0
+        both = "".join((tmp_path / f"{name}.jsonl").read_text() for name in ("base", "bad"))
+        again = tmp_path / "again"
+        again.mkdir()
+        (again / "old.jsonl").write_text(both)
+        asked = server.counts["judge"]
+        old = "  pair: {kind: recorded, file: old.jsonl, judge: pair, pairwise: true}\n"
+        suite = write_jury(
+            again,
+            server.url,
+            judge="kind: recorded, file: old.jsonl, judge: polite",
+            judges=old,
+            checks="[{judge: pair}, {judge: polite, weight: 0}]",
+            cases=20,
+            margin=0.1,
+        )
+        suite.write_text(suite.read_text().replace(f", model: {{model: judge, endpoint: '{server.url}'}}", ""))
+        assert harness(again, "run", suite, "-c", "bad") == 1
+        assert server.counts["judge"] == asked
+    assert len(said) == 40
+    assert {(one.case_id, one.judgment.judge): one.judgment.value for one in judgments(again, "bad")} == said
+    assert {one.judgment.mode for one in judgments(again, "bad")} == {"recorded"}
+
+
 def test_a_pairwise_judge_ranks_all_candidates_that_it_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with scripted() as server:
         suite = write_jury(tmp_path, server.url, judge=PAIRWISE, cases=20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -237,4 +238,6 @@ def test_every_judgment_can_be_exported(store: Store, tmp_path: Path) -> None:
     [row] = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert (row["judge"], row["value"], row["mode"], row["explanation"]) == ("tone", 0.75, "schema", '=cmd("x")')
     assert (row["case_id"], row["requests"], row["requests_sent"], row["flags"]) == (about.case.id, 2, 1, ["f"])
+    assert row["response_digest"] == hashlib.sha256(make_response(about).text.encode()).hexdigest()
+    assert row["baseline_digest"] is None
     assert "'=cmd" in (tmp_path / "out.csv").read_text()
