@@ -265,6 +265,8 @@ def test_what_raters_disagree_on_is_adjudicated_and_opens_again(folder: Path) ->
         [link] = re.findall(r'href="(/adjudicate/rate/[^"]+)"', listed)
         page = cho.get(link).text
         assert "no, it is not" in page
+        assert "1 to decide" in page
+        assert "labelled so far" not in page
         assert re.search(r"<bdi>Ann</bdi></b>: pass", page)
         assert re.search(r"<bdi>Bob</bdi></b>: fail", page)
         cho.send_form(link, passed="fail")
