@@ -140,8 +140,8 @@ def test_paraphrases_are_found_by_the_embedded_model_and_taken_out(tmp_path: Pat
     cases = [
         "A robe takes 2 bolts of blue fiber and half that much white fiber.  How many bolts in total does it take?",
         "Carla is downloading a 200 GB file. Normally she can download 2 GB/minute, but 40% of the way through the download, "
-        "Windows forces a restart to install updates, which takes 20 minutes. Then Carla has to restart the download from the beginning. "
-        "How load does it take to download the file?",
+        "Windows forces a restart to install updates, which takes 20 minutes. Then Carla has to restart the download from the "
+        "beginning. How load does it take to download the file?",
     ]
     bench = write_rows(tmp_path / "bench.jsonl", [{"prompt": text, "completion": "x"} for text in cases])
     command = ["data", "decontaminate", str(train), "--against", str(bench), "--methods", "exact,13-gram,near,rephrase"]
