@@ -1,7 +1,7 @@
 """Self-Instruct by the pocket model on the real vLLM: not what it writes (it knows five small skills) but that all is counted.
 
 Asked freely it writes no list, so every answer is rejected. Held to the form of a list by a regular expression it gives
-instructions, so that the later steps are asked for real, too.
+instructions, so that the later steps are asked for real, too. The same server then sorts rows into task types.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 
 from harness.cli import call
 from harness.quality.selfinstruct.reading import REASONS, listed
+from harness.quality.tasktypes import known_types
 from harness.serving.vllm import ServeOptions, serve
 
 pytestmark = [
@@ -36,7 +37,7 @@ def test_the_whole_flow_is_asked_counted_and_gone_on_with(tmp_path: Path, capfd:
     free, held = tmp_path / "free", tmp_path / "held"
 
     async def main() -> None:
-        async with serve(POCKET, names=["pocket"], options=LONG, log_path=tmp_path / "vllm.log") as server:
+        async with serve(str(POCKET), names=["pocket"], options=LONG, log_path=tmp_path / "vllm.log") as server:
 
             async def run(folder: Path, *more: str) -> int:
                 words = ["data", "self-instruct", "--endpoint", server.url, "--model", "pocket", "--out", str(folder)]
@@ -49,9 +50,15 @@ def test_the_whole_flow_is_asked_counted_and_gone_on_with(tmp_path: Path, capfd:
             assert await run(held, "--extra", json.dumps(LIST)) == 0
             assert report(held)["requests"] == {"asked": 0, "from_journal": sum(report(held)["requests"].values())}
             assert {name: (held / name).read_bytes() for name in before} == before
+            sort = ["data", "distribution", str(held / "train.jsonl"), "--endpoint", server.url, "--endpoint-model", "pocket"]
+            code = await asyncio.to_thread(call, [*sort, "--answers", str(tmp_path / "sorted"), "--ask", "8", "--json"])
+            assert code == 0
 
     asyncio.run(main())
     shown = capfd.readouterr()
+    sorted_rows = json.loads(shown.out.splitlines()[-1])
+    assert sum(sorted_rows["tasks"].values()) == 8, "held to the schema, it names a type for each row"
+    assert sorted_rows["tasks"].keys() <= set(known_types())
     assert "20 rounds in a row brought no new instruction" in shown.err
     assert "Traceback" not in shown.err
     everything_is_accounted_for(free)
