@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from harness.curation.nouns import OTHER, OWN, PERSON, REFERENCE, SOURCES, TEACH
 from harness.curation.people import preferences
 from harness.curation.writing import Card, card_text, counted
 from harness.model import Case, Label, Message, Response, Score, Split
-from harness.quality.leaks import LeakIndex, Target
+from harness.quality.leaks import LeakIndex, Target, targets_of
 
 NOBODY = LeakIndex([])
 
@@ -204,6 +205,41 @@ def test_what_repeats_the_gate_is_refused_wherever_it_stands(text: str, leaks: b
         assert all(left.more["gate_case_id"] == "f" * 16 for left in found.left)
 
 
+def test_answers_repeat_the_gate_as_well_as_prompts() -> None:
+    """Also the rejected one: its words are learnt about, too; and a gate case's reference, which the judge is shown."""
+    secret = "The library closes at seven in the evening, but on Fridays it stays open until nine for the reading circle"
+    gate = LeakIndex(targets_of([a_case(99, reference={"facts": [secret]}, split=Split.GATE)]))
+    other = "I would rather not say anything about that today, and nor would anybody else here in this room, I am afraid"
+    for pair in (a_pair(1, chosen=secret, rejected=other), a_pair(1, chosen=other, rejected=secret)):
+        assert codes(guard([pair], [], gate, frozenset(), Limits())) == ["gate-leak"]
+    for replay in (True, False):
+        lesson = replace(a_lesson(2, replay=replay), answer=answer(secret, 1.0))
+        found = guard([], [lesson], gate, frozenset({"dates"}), Limits())
+        assert codes(found) == ["gate-leak"]
+        assert "repeats the reference of gate case" in found.left[0].why
+    assert codes(guard([a_pair(1, chosen=other, rejected=other[:80])], [], gate, frozenset(), Limits())) == []
+
+
+def test_the_gate_is_found_exactly_by_n_grams_and_nearly() -> None:
+    """A short case inside a longer text; a long run of a case; a case with a word changed in the middle, where no run is long."""
+    short = "How many eggs does the brown hen lay"
+    long = " ".join(f"word{i}" for i in range(80))
+    gate = LeakIndex([Target("a" * 16, short), Target("b" * 16, long)])
+    ways = {
+        "exact": f"Dear friend, please tell me at once: {short}? I have to know it before the market opens tomorrow",
+        "ngram": " ".join(long.split()[:76]),
+        "near": long.replace("word40", "changed"),
+    }
+    for how, text in ways.items():
+        found = guard([a_pair(1, text=text)], [], gate, frozenset(), Limits())
+        assert codes(found) == ["gate-leak"], how
+    assert found.left[0].more["gate_case_id"] == "b" * 16
+    half = guard(
+        [a_pair(1, text=" ".join([*long.split()[:40], *(f"other{i}" for i in range(40))]))], [], gate, frozenset(), Limits()
+    )
+    assert (codes(half), half.similar) == ([], 1), "what resembles the gate is told and kept"
+
+
 def test_no_capability_drowns_the_others() -> None:
     many = [a_pair(i, capability="many") for i in range(40)]
     few = [a_pair(i, capability="few") for i in range(100, 104)]
@@ -276,6 +312,15 @@ def test_a_person_beats_the_checks() -> None:
     assert isinstance(pair, Pair)
     assert (pair.source, pair.chosen, pair.rejected, pair.raters) == (PERSON, better, worse, "Ann, Bob")
     assert pair_row(pair)["provenance"]["raters"] == "Ann, Bob"
+
+
+def test_lengths_of_both_sides_are_on_the_card() -> None:
+    pairs = [a_pair(1, "longer one", "short"), a_pair(2, "the same", "as long!"), a_pair(3, "x" * 30, "y" * 10)]
+    found = guard(pairs, [], NOBODY, frozenset(), Limits())
+    told = counted(found)
+    assert told["lengths"] == {"chosen_median": 10.0, "rejected_median": 8.0, "chosen_longer": round(2.5 / 3, 4)}
+    text = card_text(Card("s", "h" * 64, "r1", "c", None, 3, 3, 0, {}, **told))
+    assert "chosen 10 characters (median), rejected 8; the chosen answer is the longer one in 83 % of the pairs" in text
 
 
 # -- the card --------------------------------------------------------------------------------------------------------------------
