@@ -136,6 +136,17 @@ def cases_of(store: Store, training_id: str) -> list[CaseOrigin]:
     return [CaseOrigin(case_id, count, tuple(runs or ())) for case_id, count, runs in rows]
 
 
+def rows_of(store: Store, training_id: str) -> list[TrainedRow]:
+    """Every row that said where it comes from, in the order of the files: from an adapter back to the case of each pair."""
+    rows = store._with(
+        lambda connection: connection.execute(
+            """SELECT file, line, pair_id, case_id, run_id FROM training_rows WHERE training_id = ? ORDER BY file, line""",
+            [training_id],
+        ).fetchall()
+    )
+    return [TrainedRow(*row) for row in rows]
+
+
 def gate_cases(store: Store) -> list[Case]:
     """Every case of a gate split that any stored run planned: what training data must not hold."""
     rows = store._with(

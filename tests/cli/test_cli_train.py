@@ -57,6 +57,11 @@ def test_a_training_is_stored_and_leads_back_to_its_cases(tmp_path: Path, capsys
     one = capsys.readouterr().out
     assert "12 rows come of 3 cases, most of:" in one
     assert "c0: 4 rows, asked in r1" in one
+    assert "pair p3" not in one
+    assert call(["trainings", "latest", "--rows", "--store", store]) == 0
+    assert "  rows.jsonl:4  pair p3  case c0  run r1\n" in capsys.readouterr().out
+    assert call(["trainings", "--rows", "--store", store]) == 3
+    assert "Name it" in capsys.readouterr().err
     digest = identify("x", BASE, root=tmp_path, adapter=str(tmp_path / "out")).digest
     assert call(["trainings", "--weights", digest, "--store", store, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

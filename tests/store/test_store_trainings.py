@@ -19,6 +19,7 @@ from harness.store.trainings import (
     Training,
     cases_of,
     gate_cases,
+    rows_of,
     save_training,
     trained,
     training,
@@ -55,6 +56,8 @@ def test_what_is_kept_comes_back_whole(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s") as store:
         assert trainings(store) == [MADE]
         assert cases_of(store, MADE.id) == [CaseOrigin("c1", 2, ("r1", "r2")), CaseOrigin("c2", 1, ())]
+        assert rows_of(store, MADE.id) == ROWS
+        assert rows_of(store, "nobody") == []
 
 
 def test_the_same_id_is_replaced_and_the_newest_is_first(tmp_path: Path) -> None:
