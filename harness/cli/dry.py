@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.cli.jury import Jury
 
 BYTES = 4  # of UTF-8 in a token: English about 4, Chinese 3 (one character)
+CLASSIFY = "classify"  # a Request's route
 _NAME = 22  # columns
 
 
@@ -84,6 +85,8 @@ def prompt_tokens(request: Request) -> int:
 
 
 def _length(request: Request, mean: float | None) -> int:
+    if request.route == CLASSIFY:
+        return 0  # a number, and no token of an answer
     return request.sampling.max_tokens if mean is None else round(mean)
 
 
@@ -122,7 +125,8 @@ def _judge(jury: Jury, store: Store, name: str, plan: Plan, judge: str, missing:
     )
     sizes = {model.digest: store.reply_sizes(model.digest) for model in jury.models_of(judge)}
     lengths = [_length(r, known.completion_tokens if (known := sizes.get(r.candidate.digest)) else None) for r in requests]
-    return Work(name, planned, len(requests), sum(map(prompt_tokens, requests)), sum(lengths), all(sizes.values()))
+    known_all = all(sizes.values()) or all(request.route == CLASSIFY for request in requests)
+    return Work(name, planned, len(requests), sum(map(prompt_tokens, requests)), sum(lengths), known_all)
 
 
 def _guess(mean: float | None) -> Callable[[Request], Response]:

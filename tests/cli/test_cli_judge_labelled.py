@@ -144,6 +144,7 @@ def test_a_dry_run_counts_a_reward_models_requests(tmp_path: Path, capsys: pytes
         assert server.count == 0
         judged = [line.split() for line in told.splitlines() if "polite on" in line]
         assert [line[3:5] for line in judged] == [[str(CASES), str(CASES)]] * 2
+        assert [line[6] for line in judged] == ["~0"] * 2, "a classifier writes nothing"
         assert "in all 240 requests" in told, "80 answers of each run, 40 of them judged"
         assert harness(tmp_path, "run", suite, "-c", "bad") == 1
         assert server.counts["judge"] == CASES + CASES // 2 + 2, "equal answers are judged once, and a canary in each run"
