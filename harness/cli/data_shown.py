@@ -171,4 +171,4 @@ def _trainer_view(trainer: TrainerPass) -> TrainerView:
         _histogram("Learnt in a row", "tokens", trainer.learnt),
         _histogram("Learnt share of a row", "% of its tokens", trainer.shares),
     )
-    return TrainerView(tuple(trainer_words(trainer)), rows, tokens, histograms)
+    return TrainerView(tuple(trainer_words(trainer)), rows, tokens, tuple(each for each in histograms if len(each.bins) > 1))

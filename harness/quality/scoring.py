@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from harness.errors import DataError
 from harness.model import digest_of
 from harness.quality.counting import Lengths
 from harness.quality.examples import Dropped, Example, Unread
-from harness.rows import BadRow, read_jsonl
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +41,62 @@ ScoreRow = Callable[[Example], Coroutine[Any, Any, QualityScore]]
 
 @dataclass
 class Scores:
-    """The file of scores: what is in it already, and where new ones go. asked, known: rows scored now, and before."""
+    """The file of scores: what is in it already, and where new ones go. asked, known: rows scored now, and before.
+
+    Held of each score is its place in the file, some 150 bytes; what it says is read again where it is wanted.
+    """
 
     path: Path
     scorer: str  # digest of whoever scores
-    before: dict[str, QualityScore] = field(default_factory=dict)
+    places: dict[bytes, int] = field(default_factory=dict)  # key -> where its line begins
     asked: int = 0
     known: int = 0
 
     @classmethod
     def open(cls, path: Path, scorer: str) -> Scores:
-        """Read the scores of this scorer; a line that was cut short by a crash is left out and asked again."""
-        found = cls(path, scorer)
+        """Find the scores of this scorer; a line that was cut short by a crash is left out and asked again."""
+        found, place = cls(path, scorer), 0
         if path.exists():
-            for entry in read_jsonl(path):
-                if not isinstance(entry, BadRow) and entry[1].get("scorer") == scorer:
-                    row = entry[1]
-                    score = QualityScore(row.get("value"), str(row.get("reason", "")), row.get("unscored"))
-                    found.before[str(row.get("key"))] = score
+            with path.open("rb") as file:
+                for line in file:
+                    if (row := _row(line)) is not None and row["scorer"] == scorer:
+                        found.places[row["key"].encode()] = place
+                    place += len(line)
         return found
 
     def key(self, example: Example) -> str:
         return digest_of([self.scorer, example.input_text, example.output_text])[:32]
 
-    def line(self, example: Example, score: QualityScore) -> str:
-        place = {"key": self.key(example), "scorer": self.scorer, "line": example.line}
-        return json.dumps(place | score.as_dict(), ensure_ascii=True) + "\n"
+    def find(self, file: BinaryIO, example: Example) -> QualityScore | None:
+        """What was said of such a row before."""
+        place = self.places.get(self.key(example).encode())
+        if place is None:
+            return None
+        file.seek(place)
+        row = _row(file.readline())
+        return None if row is None else QualityScore(row.get("value"), row.get("reason", ""), row.get("unscored"))
+
+    def add(self, file: BinaryIO, example: Example, score: QualityScore) -> None:
+        """One more line, which a crash of this process leaves whole."""
+        key = self.key(example)
+        row = {"key": key, "scorer": self.scorer, "line": example.line} | score.as_dict()
+        self.places[key.encode()] = file.seek(0, os.SEEK_END)
+        file.write(json.dumps(row).encode() + b"\n")  # ASCII: half a character survives as an escape
+        file.flush()
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A line of a file of scores; None for one that is torn, or none of ours."""
+    try:
+        row = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):
+        return None
+    texts = ("key", "scorer", "reason", "unscored")
+    if not isinstance(row, dict) or not all(isinstance(row.get(name, ""), str) for name in texts):
+        return None
+    value = row.get("value")
+    is_value = value is None or (type(value) in (int, float) and 0 <= value <= 1)
+    return row if is_value and "key" in row and "scorer" in row else None
 
 
 Waiting = tuple[Example | Dropped, "asyncio.Future[QualityScore] | QualityScore | None"]
@@ -82,15 +112,16 @@ async def score_rows(
     """
     window: deque[Waiting] = deque()
     try:
-        file = scores.path.open("a", encoding="utf-8")
+        file = scores.path.open("a+b")
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", where=str(scores.path)) from None
     with file:
+        _end_line(file)
         try:
             for row in rows:
                 if len(window) >= at_once:
                     yield await _done(window.popleft(), scores, file)
-                window.append((row, _begun(row, scores, score)))
+                window.append((row, _begun(row, scores, file, score)))
             while window:
                 yield await _done(window.popleft(), scores, file)
         finally:
@@ -99,14 +130,23 @@ async def score_rows(
                     waiting.cancel()
 
 
-def _begun(row: Example | Dropped, scores: Scores, score: ScoreRow) -> asyncio.Future[QualityScore] | QualityScore | None:
+def _end_line(file: BinaryIO) -> None:
+    """End a line that a crash cut short, so that the next one is not lost in it."""
+    size = file.seek(0, os.SEEK_END)
+    if size and (file.seek(size - 1), file.read(1))[1] != b"\n":
+        file.write(b"\n")
+
+
+def _begun(
+    row: Example | Dropped, scores: Scores, file: BinaryIO, score: ScoreRow
+) -> asyncio.Future[QualityScore] | QualityScore | None:
     """The row's score if it is known, else the question on its way; None where there is nothing to score."""
     if isinstance(row, Dropped) or not row.output_text.strip():
         return None
-    return scores.before.get(scores.key(row)) or asyncio.ensure_future(score(row))
+    return scores.find(file, row) or asyncio.ensure_future(score(row))
 
 
-async def _done(entry: Waiting, scores: Scores, file: IO[str]) -> tuple[Example | Dropped, QualityScore | None]:
+async def _done(entry: Waiting, scores: Scores, file: BinaryIO) -> tuple[Example | Dropped, QualityScore | None]:
     row, waiting = entry
     if not isinstance(waiting, asyncio.Future):
         scores.known += waiting is not None
@@ -115,9 +155,7 @@ async def _done(entry: Waiting, scores: Scores, file: IO[str]) -> tuple[Example 
     scores.asked += 1
     assert isinstance(row, Example)
     if not found.errored:
-        scores.before[scores.key(row)] = found
-        file.write(scores.line(row, found))
-        file.flush()
+        scores.add(file, row, found)
     return row, found
 
 

@@ -73,8 +73,30 @@ def test_what_is_known_is_not_asked_again_and_a_torn_line_is(tmp_path: Path) -> 
     assert calls == [1, 2, 3, 3]
     assert (scores.known, scores.asked) == (3, 1)
     assert found[1][1].unscored == "bad-json"
+    scored([row(1), row(2), row(3)], path, reader)
+    assert calls == [1, 2, 3, 3], "what was written after the torn line is not lost in it"
     scored([row(1)], path, reader, scorer="another rubric")
     assert calls[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[1]", "null", "{", "", "[" * 100_000,
+        '{"key": "KEY", "scorer": "s", "value": "0.9"}', '{"key": "KEY", "scorer": "s", "value": 7}',
+        '{"key": "KEY", "scorer": "s", "value": true}', '{"key": "KEY", "scorer": "s", "value": 0.9, "reason": [1]}',
+        '{"key": ["KEY"], "scorer": "s", "value": 0.9}', '{"scorer": "s", "value": 0.9}',
+    ],
+)  # fmt: skip
+def test_what_is_no_score_in_the_file_is_asked(line: str, tmp_path: Path) -> None:
+    async def reader(example: Example) -> QualityScore:
+        return QualityScore(0.25, "read now: half \ud83d")
+
+    path = tmp_path / "s.jsonl"
+    path.write_text(line.replace("KEY", Scores(path, "s").key(row(1))) + "\n")
+    for asked in (1, 0):
+        found, scores = scored([row(1)], path, reader)
+        assert (found[0][1].value, found[0][1].reason, scores.asked) == (0.25, "read now: half \ud83d", asked)
 
 
 def test_what_errored_is_asked_again(tmp_path: Path) -> None:
