@@ -12,7 +12,8 @@ low and high are one-sided bounds at alpha each. Which method gives them depends
     tango-exact   scores 0/1, one per case, independent, n <= 500: exact, ordered by Tango's bound (harness.statistics.exact)
     tango         the same, n > 500: Tango's score test with continuity correction (harness.statistics.tango)
     paired-t, clustered-t   anything else, where the studentised mean can be trusted (harness.statistics.studentised)
-    betting       anything else, where it cannot: bounds that assume only that scores lie in [0, 1] (harness.statistics.betting)
+    betting       anything else, where it cannot: bounds that assume only that scores lie in [0, 1] (harness.statistics.betting);
+                  also where so few cases can miss all losses that would make up the margin: (1 - margin)^n > alpha
     undecided     fewer than two cases, or too few clusters: bounds -1 and 1, p-values 1, and the reason
 
 Limits: cases (or clusters) are taken as independent draws of the cases that matter; a catastrophe so rare that no case shows it
@@ -203,12 +204,23 @@ def _studentised(units: Units, settings: _Settings, method: str) -> PairedCompar
     n, count = int(units.sizes.sum()), len(units.sums)
     delta = float(units.sums.sum()) / n
     fit = studentise(units)
-    why = guard(units, fit)
+    why = guard(units, fit) or _unseen(units, settings)
     if fit is None or why:
         return _bet(units, delta, settings, why)
     mirror = fit.mirrored()
     low, high = fit.lower_bound(settings.alpha), -mirror.lower_bound(settings.alpha)
     return _result(delta, low, high, n, count, method, settings, fit.p_above, mirror.p_above)
+
+
+def _unseen(units: Units, settings: _Settings) -> str:
+    """Why the spread that is seen says too little, or an empty string.
+
+    Scores may differ a little everywhere, as a judge's expected scores do, and be lost whole now and then. As long as so few
+    units would show none of the losses that make up the margin more often than alpha, their spread knows nothing of them.
+    """
+    if (1.0 - settings.margin) ** units.effective > settings.alpha:
+        return f"{units.effective:.0f} units can miss all of the losses that would make up the margin"
+    return ""
 
 
 def _bet(units: Units, delta: float, settings: _Settings, why: str) -> PairedComparison:

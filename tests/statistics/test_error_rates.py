@@ -124,6 +124,7 @@ def from_differences(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 DRAWS: dict[str, Callable[[np.random.Generator, int, float], np.ndarray]] = {
     "normal": lambda rng, n, m: np.clip(rng.normal(-m, 0.15, n), -1, 1),
     "ties and rare flips": lambda rng, n, m: flips(rng, n, m, m),
+    "rare flips behind noise": lambda rng, n, m: np.clip(flips(rng, n, m, m) + rng.normal(0, 0.005, n), -1, 1),
     "ties and flips": lambda rng, n, m: flips(rng, n, m + 0.1, m),
     "many flips": lambda rng, n, m: flips(rng, n, 0.5, m),
     "exponential losses": lambda rng, n, m: -rng.exponential(m, n).clip(0, 1),
