@@ -1,4 +1,4 @@
-"""`harness data validate`, `convert` and `distribution` on large files: rows a second and peak memory by the number of rows.
+"""`harness data validate`, `convert`, `distribution`, `dedup` and `decontaminate` on large files: rows a second and peak memory.
 
     python benchmarks/data.py [--rows 100000 1000000]
 
@@ -18,6 +18,7 @@ from typing import Any
 import common
 
 ROWS = (100_000, 1_000_000)
+SUITE = Path(__file__).resolve().parents[1] / "suites/gsm8k/suite.yaml"
 WORDS = (
     "the",
     "of",
@@ -71,6 +72,8 @@ def commands(rows: int) -> Iterator[tuple[str, list[str]]]:
     yield "convert to Parquet", [*data, "convert", "rows.jsonl", "rows.parquet", "--to", "trl"]
     yield "convert JSON array", [*data, "convert", "rows.jsonl", "rows.json", "--to", "sharegpt"]
     yield "distribution", [*data, "distribution", "rows.jsonl"]
+    yield "dedup, exact", [*data, "dedup", "rows.jsonl", "--out", "kept.jsonl"]
+    yield "decontaminate, 1,319 cases", [*data, "decontaminate", "rows.jsonl", "--suite", str(SUITE), "--json"]
 
 
 def measure(sizes: tuple[int, ...] = ROWS) -> dict[str, Any]:

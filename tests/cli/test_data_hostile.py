@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,32 @@ def test_a_quote_left_open_costs_one_row_wherever_it_stands(tmp_path: Path) -> N
     rows_read = [(entry[0], entry[1]["a"]) for entry in found if not isinstance(entry, BadRow)]
     assert [entry.line for entry in found if isinstance(entry, BadRow)] == [2, 6, 8]
     assert rows_read == [(3, "y"), (4, "two\nlines"), (7, "w")]
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv"])
+def test_files_stream(name: str, tmp_path: Path) -> None:
+    """32 MB of rows pass through a few; a line beyond the limit is told and not held."""
+    row = {"prompt": "p" * 1000, "completion": "c" * 1000}
+    line = json.dumps(row)
+    path = tmp_path / name
+    with path.open("w") as file:
+        if name.endswith(".jsonl"):
+            file.writelines(f"{line}\n" for _ in range(16_000))
+            file.write("x" * (rows.MOST + 10) + "\n" + line + "\n")
+        elif name.endswith(".json"):
+            file.write("[\n" + f"{line},\n" * 16_000 + line + "\n]")
+        else:
+            file.write("prompt,completion\n" + f"{row['prompt']},{row['completion']}\n" * 16_001)
+    count, bad = 0, []
+    tracemalloc.start()
+    try:
+        for number, entry in enumerate(read_records(path)):
+            count += not isinstance(entry, BadRow)
+            bad += [entry] if isinstance(entry, BadRow) else []
+            if number == 15_999:
+                peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12_000_000
+    assert count == 16_001
+    assert [(entry.line, entry.what) for entry in bad] == ([(16_001, "is longer than 64 MiB")] if name == "x.jsonl" else [])
