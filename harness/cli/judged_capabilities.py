@@ -28,7 +28,7 @@ from harness.store.labels import LabelStore
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What a run keeps of its judges (harness.cli.jury). deciding: capability -> the judges whose word decides about it.
+    """What a run keeps of its judges (harness.cli.jury). deciding: capability -> the judges whose word makes its scores.
 
     pairwise: capabilities whose answers were compared with those of run ``baseline``.
     """

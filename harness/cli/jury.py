@@ -25,7 +25,7 @@ from harness.serving.identity import DigestCache, identify
 from harness.store import RunWriter, Store
 from harness.store.rows import plain
 from harness.suite import Capability, Suite
-from harness.suite.judges import decisive
+from harness.suite.judges import weighty
 from harness.suite.spec import CandidateFile, SuiteFile
 from judges import Judge, JudgeSpec, build_all
 from judges.canary import judge_canaries, with_members
@@ -118,12 +118,12 @@ class Jury:
         return [self.models[key] for key in self.specs[name].models]
 
     def described(self) -> dict[str, Any]:
-        """What a stored run keeps of its judges: who they are and what they decide."""
+        """What a stored run keeps of its judges: who they are and whose scores they make."""
         suite = self.suite
         return {
             "judges": {name: self._about(name) for name in self.specs},
             "capabilities": {name: list(found) for name in suite.capabilities if (found := self.names(name))},
-            "deciding": {name: list(found) for name, item in suite.capabilities.items() if (found := decisive(item))},
+            "deciding": {name: list(found) for name, item in suite.capabilities.items() if (found := weighty(item))},
             "pairwise": [name for name in suite.capabilities if self.pairwise(name)],
         }
 

@@ -46,8 +46,11 @@ def judge_faults(
 
 def decisive(capability: Capability) -> tuple[str, ...]:
     """The judges whose word decides about this capability; none where it is only reported."""
-    if capability.role is Role.ADVISORY:
-        return ()
+    return () if capability.role is Role.ADVISORY else weighty(capability)
+
+
+def weighty(capability: Capability) -> tuple[str, ...]:
+    """The judges whose word makes this capability's scores, whatever its role: what is only reported rests on them, too."""
     return tuple(dict.fromkeys(check.name for _, check in judges_of(_weighing(capability))))
 
 

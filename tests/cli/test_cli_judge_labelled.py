@@ -76,6 +76,20 @@ def test_a_judge_is_asked_about_labelled_answers_and_is_calibrated_in_the_runs_t
         assert [canary["state"] for canary in judging(store)["canaries"]] == ["held"]
 
 
+def test_a_capability_that_is_only_reported_tells_whether_its_judge_is_calibrated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = write_labels(tmp_path / "labels.jsonl", labelled())
+    with reward_server() as server:
+        suite = write_jury(tmp_path, server.url, judge=REWARD, role="advisory")
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 0, "nothing that decides is worse"
+        assert "judge polite: uncalibrated" in capsys.readouterr().out
+        assert harness(tmp_path, "judge", "calibrate", "--suite", suite, "--labels", labels) == 0
+        capsys.readouterr()
+        assert harness(tmp_path, "run", suite, "-c", "bad") == 0
+        assert "judge polite: agrees with people at kappa 0.67" in " ".join(capsys.readouterr().out.split())
+
+
 def test_cases_of_the_suite_are_shown_as_a_run_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with reward_server() as server:
         suite = write_jury(tmp_path, server.url, judge=REWARD, extra="prompt: {system: Be kind.}\n")
