@@ -333,9 +333,11 @@ async def _feed(job: OpenRun, requests: Iterable[Request], queues: _Queues, work
     rest = iter(requests)
     while batch := list(islice(rest, LOOKUP)):
         missing, unscored = await asyncio.to_thread(job.unanswered, batch)
-        if late := [key for key in missing if key in job.answered]:  # while we looked
+        while late := [key for key in missing if key in job.answered]:  # while we looked
             again = [request for key in late for request in missing.pop(key)]
             more, found = await asyncio.to_thread(job.unanswered, again)
+            for key in more:
+                job.answered.pop(key, None)  # the store has it not, whatever we remember
             missing, unscored = missing | more, unscored + found
         for request in job.claim(missing):
             await queues.asking.put(request)

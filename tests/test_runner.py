@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -236,6 +237,15 @@ def test_what_two_capabilities_ask_alike_is_asked_once(
 ) -> None:
     """In one batch or in two, under way or answered; each capability scores the answer by itself, and a failure is both's."""
     monkeypatch.setattr(runner, "LOOKUP", lookup)
+    look = RunWriter.cached
+
+    def slowly(*args: Any, **options: Any) -> dict[str, Response]:
+        """So that answers come in while somebody looks, and while somebody looks again."""
+        found = look(*args, **options)
+        time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(RunWriter, "cached", slowly)
     cases = [{"input": f"q {i}", "reference": f"q {i}"} for i in range(N)]
     capability = {"role": "protected", "margin": 0.1, "cases": cases, "checks": ["equals"]}
     twice = load_small(tmp_path, capabilities={"one": capability, "two": {**capability, "role": "advisory"}})
