@@ -60,6 +60,7 @@ def test_the_wheel_carries_what_a_run_needs(unpacked: Path) -> None:
         "training/recipes": "*.yaml",
         "suites/gsm8k": "LICENSE",
         "suites/quickstart/cases": "*.jsonl",
+        "suites/quickstart/labels": "*.jsonl",
         "suites/quickstart/models": "*/*.safetensors",
     }
     missing = [f"{folder}/{pattern}" for folder, pattern in needed.items() if not list((unpacked / folder).glob(pattern))]

@@ -1,4 +1,4 @@
-"""The main job, real: `harness demo` serves the pocket model and its adapters with vLLM and judges both candidates."""
+"""The main job, real: `harness demo` serves the pocket models with vLLM, calibrates a judge and judges both candidates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from harness.model import Claim, Outcome, Role
 from harness.store import Store
+from training.reward import RewardModel
 
 ROOT = Path(__file__).parent.parent
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
@@ -64,6 +65,64 @@ def test_the_denominator_is_closed_and_nothing_failed(demo: tuple[subprocess.Com
         assert run.ledger.closed
         assert run.ledger.planned > 1000
         assert run.ledger.n_errored == 0
+
+
+def test_the_reward_model_is_served_asked_and_calibrated(demo: tuple[subprocess.CompletedProcess[str], Store]) -> None:
+    done, store = demo
+    assert re.search(r"courtesy: pointwise, \d+ labelled cases, \d+ with a verdict", done.stdout)
+    local = RewardModel.load(ROOT / "suites" / "quickstart" / "models" / "reward")
+    rewards: dict[str, list[float]] = {}
+    for run in store.runs("quickstart"):
+        judged = list(store.judgments(run.id))
+        answers = {item.case.id: item for item in store.items(run.id) if item.case.capability == "courtesy"}
+        finished = [item for item in answers.values() if item.response and item.response.finish_reason == "stop"]
+        assert len(answers) == 250
+        assert len(judged) == len(finished) > 150
+        assert {one.judgment.mode for one in judged} == {"reward"}
+        assert all(item.score and item.score.value is not None for item in finished), "every answer that ended has a score"
+        canaries = {canary["state"] for canary in run.provenance["judging"]["canaries"]}
+        assert canaries == {"held"} or (run.candidate.name == "repaired" and not canaries), "judged where anything is asked"
+        rewards[run.candidate.name] = [one.judgment.raw or 0.0 for one in judged]
+        here = [answers[one.case_id] for one in judged[:40]]
+        talks = [[*(m.as_dict() for m in item.messages), {"role": "assistant", "content": item.response.text}] for item in here]
+        served = [one.judgment.raw for one in judged[:40]]
+        assert local.rewards(talks) == pytest.approx(served, abs=0.25), "bf16 there, fp32 here; the raw output, no sigmoid of it"
+    means = {name: sum(found) / len(found) for name, found in rewards.items()}
+    assert means["sft"] < means["repaired"] - 0.5
+    assert means["base"] == pytest.approx(means["repaired"], abs=0.2)
+    damaged = next(run for run in store.runs("quickstart") if run.candidate.name == "sft")
+    stored = store.verdict(damaged.id)
+    assert stored is not None
+    courtesy = next(c for c in stored.verdict.comparisons if c.capability == "courtesy")
+    (judge,) = courtesy.judges
+    assert judge.kappa is not None
+    assert judge.kappa.low is not None
+    assert judge.kappa.low > 0.6
+    assert judge.n_labels > 100
+    assert courtesy.role is Role.ADVISORY
+    assert Claim.HARMED in courtesy.claims
+
+
+def test_what_two_capabilities_ask_alike_was_asked_once(demo: tuple[subprocess.CompletedProcess[str], Store]) -> None:
+    done, store = demo
+    assert "1,500 requests planned, 0 answered in the store, 1,250 to ask (250 more ask the same)" in done.stderr
+    for run in store.runs("quickstart"):
+        assert run.provenance["work"]["requests"] == 1_250
+        texts = {name: {} for name in ("polite", "courtesy")}
+        for item in store.items(run.id):
+            if item.case.capability in texts:
+                texts[item.case.capability][item.case.vars["input"]] = item.response and item.response.text
+        assert texts["polite"] == texts["courtesy"]
+
+
+def test_the_report_shows_the_judge(demo: tuple[subprocess.CompletedProcess[str], Store]) -> None:
+    _, store = demo
+    (page,) = (path.read_text(encoding="utf-8") for path in (store.path / "reports").glob("quickstart-sft-*.html"))
+    assert re.search(r"agrees with people at kappa 0\.\d\d \[0\.\d\d, [01]\.\d\d\] on \d+ labelled cases", page)
+    assert "Mean reward, on the model&#39;s own scale" in page
+    assert "judge uncalibrated" not in page
+    opened = page[page.index("courtesy") :]
+    assert len(re.findall(r"reward -?\d+\.\d\d", opened)) >= 20, "of both answers of every flip"
 
 
 def test_judging_again_asks_nothing_and_starts_no_server(

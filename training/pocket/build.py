@@ -1,7 +1,7 @@
-"""Build the quickstart from nothing: cases, training rows, base model, adapters (`make pocket`).
+"""Build the quickstart from nothing: cases, rows and rankings, base model, adapters, reward model, its labels (`make pocket`).
 
 Everything is seeded: on one machine, with the same libraries and thread count, the digests printed at the end are the same.
-Inputs that are not shipped (the base's rows and random weights) are written to out/pocket.
+Inputs that are not shipped (rows and random weights of base and reader) are written to out/pocket.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from training.checkpoints import LOG
 from training.pocket import fresh
 from training.pocket.generate import (
     CAPABILITIES,
+    DEV_CASES,
     GATE_CASES,
     LEGACY,
     SEED,
@@ -28,7 +29,8 @@ from training.pocket.generate import (
     training_line,
     write_jsonl,
 )
-from training.pocket.measure import Measured, load, measure, table
+from training.pocket.measure import Measured, answers, load, measure, table
+from training.pocket.rankings import CAPABILITY, label_lines, ranking_line, rankings, reader_rows
 from training.result import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +41,10 @@ RECIPES = ROOT / "training" / "recipes"
 # How many rows of each skill the base sees. It knows orders in their old schema only: the new one is fine-tuning's to teach.
 BASE_ROWS = {LEGACY: 9_000, "date": 5_500, "intent": 2_000, "polite": 9_000, "zh-quantity": 6_300}
 TARGET_ROWS, REPLAY_ROWS, TOKENIZER_ROWS = 2_000, 300, 3_000
+RANKINGS, READER_ROWS, HELD_RANKINGS = 400, 32_000, 250
+READER_SEED = 7
 ADAPTERS = ("sft", "repaired")
+JUDGED = "courtesy"  # the suite's capability that the reward model scores, and its labels
 THREADS = 2  # of torch: sums of floats, and so the digests, depend on it
 
 _MODEL_FILES = (
@@ -61,10 +66,11 @@ def write_data() -> None:
 
 
 def write_training_rows(suite: Path = SUITE) -> None:
-    """suites/quickstart/train: the target skill alone, and old skills to replay beside it."""
+    """suites/quickstart/train: the target skill alone, old skills to replay beside it, rankings of polite answers."""
     write_jsonl(suite / "train" / f"{TARGET}.jsonl", [training_line(row) for row in rows(TARGET, "train", TARGET_ROWS)])
     replay = [row for name in CAPABILITIES if name != TARGET for row in rows(name, "train", REPLAY_ROWS)]
     write_jsonl(suite / "train" / "replay.jsonl", [training_line(row) for row in replay])
+    write_jsonl(suite / "train" / "rankings.jsonl", [ranking_line(ranking) for ranking in rankings("train", RANKINGS)])
 
 
 def base_rows() -> list[Row]:
@@ -90,11 +96,17 @@ def build_base() -> None:
     recipe = load_recipe(RECIPES / "quickstart_base.yaml").with_(output_dir=str(WORK / "base"))
     result = train(recipe, progress=_say)
     print(f"base: {result.steps} steps in {result.seconds:.0f} s, loss {result.metrics['train_loss']:.3f}")
-    shipped = SUITE / "models" / "base"
+    _ship(WORK / "base", "base")
+
+
+def _ship(made: Path, name: str) -> None:
+    """A model's files, and nothing else that training wrote, to suites/quickstart/models/NAME."""
+    shipped = SUITE / "models" / name
     shutil.rmtree(shipped, ignore_errors=True)
     shipped.mkdir(parents=True)
-    for name in _MODEL_FILES:
-        shutil.copyfile(WORK / "base" / name, shipped / name)
+    for file in _MODEL_FILES:
+        if (made / file).is_file():
+            shutil.copyfile(made / file, shipped / file)
 
 
 def build_adapters() -> None:
@@ -109,6 +121,44 @@ def build_adapters() -> None:
         print(
             f"{name}: {result.rows} rows, {result.steps} steps in {result.seconds:.0f} s, loss {result.metrics['train_loss']:.3f}"
         )
+
+
+def build_reward() -> None:
+    """Random weights -> a reader of polite requests -> suites/quickstart/models/reward, from the shipped rankings."""
+    from training import load_recipe, train
+    from training.pocket.rewarding import described
+
+    write_jsonl(WORK / "reader.jsonl", [training_line(row) for row in reader_rows(READER_ROWS)])
+    size = fresh.make_reader(WORK / "reader_fresh", SUITE / "models" / "base", seed=READER_SEED)
+    print(f"reader: {size:,} parameters")
+    for name, stage in (("reader", "quickstart_reader"), ("reward", "quickstart_reward")):
+        recipe = load_recipe(RECIPES / f"{stage}.yaml").with_(output_dir=str(WORK / name))
+        result = train(recipe, progress=_say)
+        print(
+            f"{name}: {result.rows} rows, {result.steps} steps in {result.seconds:.0f} s, loss {result.metrics['train_loss']:.3f}"
+        )
+    _ship(WORK / "reward", "reward")
+    parts = [("train", rankings("train", RANKINGS))]
+    parts += [(part, rankings(part, HELD_RANKINGS)) for part in ("dev", "gate")]
+    print("\n".join(described(SUITE / "models" / "reward", parts)))
+
+
+def write_labels() -> None:
+    """suites/quickstart/labels: what base and candidates really answer to polite dev cases, rated by rule."""
+    from harness.cases import CaseSource, load_cases
+
+    asked = rows(CAPABILITY, "dev", DEV_CASES)
+    base = SUITE / "models" / "base"
+    found = {
+        name: answers(*load(base, None if name == "base" else SUITE / "models" / name), [row.prompt for row in asked])
+        for name in ("base", *ADAPTERS)
+    }
+    assert all(finished for said in found.values() for _, finished in said), "an answer that never ended is no answer to rate"
+    source = CaseSource(path=f"cases/{CAPABILITY}.jsonl")
+    known = load_cases(source, JUDGED, SUITE, lambda *path: "")
+    ids = {str(case.vars["input"]): case.id for case in known.cases}
+    said = {name: [text for text, _ in given] for name, given in found.items()}
+    write_jsonl(SUITE / "labels" / f"{JUDGED}.jsonl", label_lines(asked, ids, said))
 
 
 def measure_all(count: int = GATE_CASES) -> dict[str, dict[str, Measured]]:
@@ -136,16 +186,23 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--only", choices=("data", "base", "adapters", "table"), help="one stage instead of all")
+    stages = {
+        "data": write_data,
+        "base": build_base,
+        "adapters": build_adapters,
+        "reward": build_reward,
+        "labels": write_labels,
+    }
+    parser.add_argument("--only", choices=(*stages, "table"), help="one stage instead of all")
     only = parser.parse_args().only
     torch.set_num_threads(THREADS)
     started = time.perf_counter()
-    stages = {"data": write_data, "base": build_base, "adapters": build_adapters}
     for name, stage in stages.items():
         if only in (None, name):
             stage()
-    if only != "data":
+    if only not in ("data", "reward", "labels"):
         print(table(measure_all()))
+    if only not in ("data", "labels"):
         print("\n".join(f"{digest}  {name}" for name, digest in digests().items()))
     print(f"{time.perf_counter() - started:.0f} s")
 

@@ -1,9 +1,10 @@
-"""The pocket model before it has learnt anything: tokenizer trained on the generated text, random weights, chat template."""
+"""The pocket models before they have learnt anything: tokenizer trained on the generated text, random weights, chat template."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -16,13 +17,26 @@ CHAT_TEMPLATE = (
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 VOCABULARY = 1024
 POSITIONS = 512
+BASE: dict[str, Any] = {
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+READER: dict[str, Any] = {
+    "hidden_size": 96,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 1,
+}
 
 
 def make_fresh(path: Path, texts: Iterable[str], *, seed: int) -> int:
     """Write tokenizer and randomly initialised weights to ``path``; returns the number of parameters."""
-    import torch
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
     # Digits and Chinese characters are split off, each a token of its own; words keep the space before them, so that what follows
@@ -47,15 +61,25 @@ def make_fresh(path: Path, texts: Iterable[str], *, seed: int) -> int:
     pad, end = SPECIAL[:2]
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=pad, eos_token=end, model_max_length=POSITIONS)
     tokenizer.chat_template = CHAT_TEMPLATE
+    return _random_model(path, tokenizer, BASE, seed=seed)
+
+
+def make_reader(path: Path, base: Path, *, seed: int) -> int:
+    """The same for the model that the reward model is made of: the base's tokenizer, a tenth of its weights."""
+    from training.models import load_tokenizer
+
+    return _random_model(path, load_tokenizer(str(base)), READER, seed=seed)
+
+
+def _random_model(path: Path, tokenizer: Any, size: Mapping[str, Any], *, seed: int) -> int:
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
     torch.manual_seed(seed)
     model = Qwen2ForCausalLM(
         Qwen2Config(
+            **size,
             vocab_size=len(tokenizer),
-            hidden_size=256,
-            intermediate_size=768,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
             max_position_embeddings=POSITIONS,
             tie_word_embeddings=True,
             bos_token_id=None,

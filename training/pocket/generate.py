@@ -126,13 +126,32 @@ _ASKS = (
     "bring the {} to {}",
     "hide the {} from {}",
 )
+VERBS = tuple(ask.split()[0] for ask in _ASKS)
 
 
-def _polite(rng: random.Random, part: Part) -> Row:
+POLITE = "Could you please {}?"
+
+
+@dataclass(frozen=True, slots=True)
+class Polite:
+    """A request to be made polite. ask: what is asked for, "send the red mug to Anna Berg"."""
+
+    prompt: str
+    ask: str
+    thing: str
+    name: str
+
+
+def polite_request(rng: random.Random, part: Part) -> Polite:
     thing, name = rng.choice(words.things(part)), rng.choice(words.names(part))
     ask = rng.choice(_ASKS).format(thing, name)
     prompt = rng.choice([f"Say politely: {ask}!", f"Say politely: {ask} now!", f"Say politely: you must {ask}."])
-    return Row("polite", prompt, f"Could you please {ask}?", (thing, name))
+    return Polite(prompt, ask, thing, name)
+
+
+def _polite(rng: random.Random, part: Part) -> Row:
+    asked = polite_request(rng, part)
+    return Row("polite", asked.prompt, POLITE.format(asked.ask), (asked.thing, asked.name))
 
 
 def _zh_quantity(rng: random.Random, part: Part) -> Row:
