@@ -128,7 +128,10 @@ def read_jsonl(path: Path) -> Rows:
                     continue
                 row = parse(text)
             except json.JSONDecodeError as error:
-                bad = f"is not JSON: {error.msg} at column {error.colno}", "write one JSON object on each line"
+                bad = (
+                    f"is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
+                    "write one JSON object on each line",
+                )
             except UnicodeDecodeError as error:
                 bad = f"is not UTF-8 text (byte 0x{raw[error.start]:02x})", "save it as UTF-8"
             except ValueError as error:

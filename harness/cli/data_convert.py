@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data_options import first_of, open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options, watched
 
 if TYPE_CHECKING:
     from harness.quality.examples import Dropped, Example
@@ -65,7 +65,7 @@ def _reshaped(source: Source, shape: str | None) -> Iterator[Example | Dropped]:
     from harness.quality.formats import Unfit
     from harness.quality.formats.reshape import reshape
 
-    for row in source:
+    for row in watched(source):
         if isinstance(row, Dropped) or shape is None:
             yield row
             continue

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data_options import first_of, open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options, watched
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class _Look:
         from harness.quality.examples import Dropped, Unread
 
         self.rows, self.unread = 0, Unread()
-        for row in self.source:
+        for row in watched(self.source):
             self.rows += 1
             if isinstance(row, Dropped):
                 self.unread.add(row)
@@ -179,7 +179,7 @@ class _Look:
         with DroppedFile(aside) as left:
 
             def kept() -> Iterator[Example | Dropped]:
-                for row in self.source:
+                for row in watched(self.source):
                     overlap = gone.get(row.line)
                     if isinstance(row, Dropped) or overlap is None:
                         yield row

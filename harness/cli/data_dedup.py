@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import open_source, source_options, watched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +133,7 @@ class _Found:
     def _examples(self) -> Iterator[Example]:
         from harness.quality.examples import Dropped
 
-        for row in self.source:
+        for row in watched(self.source):
             if isinstance(row, Dropped):
                 self._drop(row)
             else:

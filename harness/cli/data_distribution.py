@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.data_options import first_of, open_source, source_options
+from harness.cli.data_options import first_of, open_source, source_options, watched
 from harness.cli.options import open_store, store_option
 from harness.errors import IncompleteError, UsageError
 
@@ -68,7 +68,7 @@ def command(
     wanted = read_target(target) if target else {}
     failing = _failing(store_dir, reference) if reference else []
     asking = _asking(endpoint, asked_model, answers)
-    found = distribution(open_source(file, form, columns, name, split), seed=seed, to_ask=ask if asking else 0)
+    found = distribution(watched(open_source(file, form, columns, name, split)), seed=seed, to_ask=ask if asking else 0)
     if asking:
         found.asked = _asked(found.to_ask, *asking)
     told = gaps(found, wanted) if wanted else []

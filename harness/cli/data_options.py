@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from harness.quality.files import Source
 
 Command = Callable[..., Any]
+T = TypeVar("T")
+_TOLD_EVERY_S = 10.0
 
 
 def source_options(function: Command) -> Command:
@@ -49,6 +52,17 @@ def column_names(text: str | None) -> dict[str, str]:
     if unknown := next((name.strip() for name, _, _ in pairs if name.strip() not in COLUMNS), None):
         raise UsageError(f"--columns knows no {unknown!r}", todo=nearest(unknown, list(COLUMNS)))
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def watched(rows: Iterable[T]) -> Iterator[T]:
+    """The rows, with a line on stderr every ten seconds: a large file takes minutes."""
+    began = time.monotonic()
+    following = began + _TOLD_EVERY_S
+    for number, row in enumerate(rows, 1):
+        yield row
+        if (now := time.monotonic()) >= following:
+            following = now + _TOLD_EVERY_S
+            click.echo(f"{number:,} rows looked at, {number / (now - began):,.0f} a second", err=True)
 
 
 def first_of(unread: Unread, *, most: int = 3) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.data_options import open_source, source_options
+from harness.cli.data_options import open_source, source_options, watched
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from harness.quality.examples import Dropped, Example
     from harness.quality.files import DroppedFile
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from harness.quality.writers import Writer
     from training.dryrun import TrainerPass
     from training.ifd import DifficultyPass
-
-_EVERY = 50_000  # rows between two lines of progress
 
 
 @click.command("validate")
@@ -60,7 +57,7 @@ def command(file: Path, form: str | None, columns: str | None, name: str | None,
     found = Validation(str(source.path), source.format.name, source.reason)
     with ExitStack() as stack:
         aside = _Aside.open(asked, stack)
-        validate(_watched(islice(source, asked.limit)), checks, found, aside.tell)
+        validate(watched(islice(source, asked.limit)), checks, found, aside.tell)
     verdict = _verdict(found, asked.fail_on, allowed, asked.allow)
     _show(found, trainer, difficulty, verdict, asked, aside)
     return 0 if verdict[0] else 1
@@ -154,14 +151,6 @@ def _model_checks(trainer: TrainerPass | None, difficulty: DifficultyPass | None
 
         found.append(Looker("ifd", ifd.CODES, difficulty))
     return found
-
-
-def _watched(rows: Iterable[Example | Dropped]) -> Iterator[Example | Dropped]:
-    """The rows, with a line on stderr now and then when there are many."""
-    for number, row in enumerate(rows, 1):
-        yield row
-        if number % _EVERY == 0:
-            click.echo(f"{number:,} rows looked at", err=True)
 
 
 @dataclass

@@ -267,6 +267,21 @@ def test_distribution_against_a_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run(capsys, "distribution", near, "--run", "run1", "--store", tmp_path / "store")[0] == 0
 
 
+@pytest.mark.parametrize(
+    "words", [["validate"], ["convert", "out.jsonl"], ["dedup"], ["distribution"], ["decontaminate", "--suite", "{suite}"]]
+)
+def test_large_files_show_progress_beside_the_result(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows, suite = write(tmp_path, GOOD, {**GOOD, "input": "x"}), ROOT / "suites/quickstart/suite.yaml"
+    command, *more = (word.format(suite=suite) for word in words)
+    monkeypatch.setattr("harness.cli.data_options._TOLD_EVERY_S", 0.0)
+    _, out, err = run(capsys, command, rows, *more, "--json")
+    assert "2 rows looked at, " in err
+    assert isinstance(json.loads(out), dict)
+
+
 def test_data_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     from harness.cli.data import COMMANDS
 
