@@ -107,7 +107,7 @@ def test_what_two_capabilities_ask_alike_was_asked_once(demo: tuple[subprocess.C
     done, store = demo
     assert "1,500 requests planned, 0 answered in the store, 1,250 to ask (250 more ask the same)" in done.stderr
     for run in store.runs("quickstart"):
-        assert run.provenance["work"]["requests"] == 1_250
+        assert run.provenance["served"]["requests"] == 1_250
         texts = {name: {} for name in ("polite", "courtesy")}
         for item in store.items(run.id):
             if item.case.capability in texts:
