@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from training.choice import Choice, Rule, Standing
 
 _NAME = 24  # columns
+_ACROSS = 5  # checkpoints beside one another
 
 
 def check(suite: Suite) -> None:
@@ -106,6 +107,17 @@ def _told(store: Store, run_id: str, suite: Suite, *, missing: float | None) -> 
 
 def lines(standings: list[Standing], rules: Mapping[str, Rule], baseline: Means, choice: Choice) -> Iterator[str]:
     """Both tables: checkpoints by eval loss, and by capability with the baseline; then whether they agree."""
+    for start in range(0, len(standings), _ACROSS):
+        yield from _table(standings[start : start + _ACROSS], rules, baseline)
+    yield "  mean scores in points on the dev split: for choosing, not for claiming; the gate asks its own cases"
+    if choice.by_loss is not None:
+        yield f"by the loss: step {choice.by_loss}"
+    yield f"by the suite: step {choice.by_suite}: {choice.reason}" if choice.by_suite is not None else choice.reason
+    if choice.by_loss is not None and choice.by_suite is not None:
+        yield "both agree" if choice.agree else "they disagree: what was written is the choice by the loss"
+
+
+def _table(standings: list[Standing], rules: Mapping[str, Rule], baseline: Means) -> Iterator[str]:
     from harness.cli.layout import fit
 
     yield f"{'checkpoint':<{_NAME}}{'baseline':>9}" + "".join(f"{s.step:>9}" for s in standings)
@@ -114,12 +126,6 @@ def lines(standings: list[Standing], rules: Mapping[str, Rule], baseline: Means,
     for name, rule in rules.items():
         cells = "".join(f"{_points(s.means.get(name)):>9}" for s in standings)
         yield f"{fit(f'{name} ({rule.role})', _NAME - 1)} {_points(baseline.get(name)):>9}{cells}"
-    yield "  mean scores in points on the dev split: for choosing, not for claiming; the gate asks its own cases"
-    if choice.by_loss is not None:
-        yield f"by the loss: step {choice.by_loss}"
-    yield f"by the suite: step {choice.by_suite}: {choice.reason}" if choice.by_suite is not None else choice.reason
-    if choice.by_loss is not None and choice.by_suite is not None:
-        yield "both agree" if choice.agree else "they disagree: what was written is the choice by the loss"
 
 
 def _points(mean: float | None) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from harness.suite import Suite
     from training import Recipe, TrainingResult
 
+_WIDTH = 80  # columns
+
 
 @click.command("train")
 @click.argument("recipe", type=click.Path(path_type=Path))
@@ -53,14 +55,14 @@ def command(
     say(f"{loaded.stage} on {loaded.model_name_or_path}")
     if _is_main():
         for line in trained.ahead(loaded, _gate_cases(store_dir, asked)):
-            click.echo(line, err=not dry_run)  # of a dry run this is the result
+            _tell(line, err=not dry_run)  # of a dry run this is the result
     if dry_run:
         return
     result = _train(loaded, store_dir)
     if not result.main:
         return
     for line in trained.summary(result):
-        click.echo(line)
+        _tell(line)
     if asked is not None:
         _choose(asked, loaded, result, store_dir)
     if merged is not None:
@@ -141,7 +143,7 @@ def _choose(suite: Suite, recipe: Recipe, result: TrainingResult, store_dir: Pat
         return
     with open_store(store_dir, create=True) as store:
         for line in second_cut(suite, recipe, result, store):
-            click.echo(line)
+            _tell(line)
 
 
 def _merge(adapter: Path, base: str, output: Path) -> None:
@@ -154,6 +156,13 @@ def _merge(adapter: Path, base: str, output: Path) -> None:
 def _is_main() -> bool:
     """Of several processes that accelerate starts, the one that speaks and writes."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _tell(line: str, *, err: bool = False) -> None:
+    """A line of a table as it is, a long sentence on as many lines as it needs."""
+    from harness.cli.layout import columns_of, wrap
+
+    click.echo(line if columns_of(line) <= _WIDTH else "\n".join(wrap(line, _WIDTH, indent="  ")), err=err)
 
 
 def _say(line: str) -> None:

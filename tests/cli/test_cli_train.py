@@ -180,3 +180,16 @@ def test_the_tables_of_two_cuts() -> None:
         "by the suite: step 25: the highest targets among those that keep every protected capability",
     ]
     assert shown[-1].startswith("they disagree")
+
+
+def test_many_checkpoints_stand_below_one_another() -> None:
+    from harness.cli.second_cut import lines
+    from training.choice import Rule, Standing, choose
+
+    rules = {"order-json": Rule("target", 0.0)}
+    standings = [Standing(100 * n, 1 / n, {"order-json": n / 20}) for n in range(1, 13)]
+    shown = list(lines(standings, rules, {"order-json": 0.0}, choose(standings, rules, {"order-json": 0.0})))
+    heads = [line.split()[2:] for line in shown if line.startswith("checkpoint")]
+    assert [len(head) for head in heads] == [5, 5, 2]
+    assert [step for head in heads for step in head] == [str(standing.step) for standing in standings]
+    assert max(len(line) for line in shown if not line.startswith(("  mean", "by the suite"))) <= 80
