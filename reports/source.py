@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from harness.model import Item, Judgment, Ledger, RunRecord, ScoreRow, Verdict
+from harness.judgestats import Given
+from harness.model import Item, Ledger, RunRecord, ScoreRow, Verdict
 
 
 class Decided(Protocol):
@@ -51,32 +52,6 @@ class Timings(Protocol):
     def prompt_tokens(self) -> int: ...
     @property
     def completion_tokens(self) -> int: ...
-
-
-class Asked(Protocol):
-    """What a judgment cost."""
-
-    @property
-    def requests(self) -> int: ...
-    @property
-    def sent(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-
-
-class Given(Protocol):
-    """A judge's word on one answer, with what it cost; see harness.judgestats."""
-
-    @property
-    def case_id(self) -> str: ...
-    @property
-    def cluster(self) -> str | None: ...
-    @property
-    def longer(self) -> int | None: ...
-    @property
-    def judgment(self) -> Judgment: ...
-    @property
-    def asked(self) -> Asked: ...
 
 
 class ReportSource(Protocol):

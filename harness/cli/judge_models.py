@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.jury import Jury, convene
-from harness.cli.pipeline import _options as serve_options
-from harness.client import OpenAIClient
+from harness.cli.jury import Jury, client_of, convene
+from harness.cli.pipeline import serve_options
 from harness.errors import UsageError
 from harness.model import Client, Request, Response
 from harness.serving.fleet import serve_candidates
@@ -24,7 +23,7 @@ from harness.suite import Suite
 class _Router:
     """A Client that sends each request to its model's own."""
 
-    clients: Mapping[str, OpenAIClient]
+    clients: Mapping[str, Client]
 
     async def ask(self, request: Request) -> Response:
         return await self.clients[request.candidate.digest].ask(request)
@@ -58,15 +57,6 @@ async def served(suite: Suite, jury: Jury, names: Sequence[str], log_dir: Path |
         )
         clients = {}
         for digest, (key, model) in models.items():
-            client = OpenAIClient(
-                fleet.urls[model.name],
-                api_key=jury.keys[key],
-                concurrency=suite.judging.concurrency,
-                timeout_s=suite.judging.timeout_s,
-                retries=suite.judging.retries,
-                stream="never",
-                secrets=suite.secrets(),
-            )
-            clients[digest] = await stack.enter_async_context(client)
+            clients[digest] = await stack.enter_async_context(client_of(jury, key, fleet.urls[model.name]))
             await clients[digest].require_model(model.model)
         yield _Router(clients)

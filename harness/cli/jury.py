@@ -195,26 +195,30 @@ def others_for(store: Store, plan: Plan, baseline_id: str | None) -> Others:
     return Itself() if baseline_id is None or baseline_id == plan.run_id else BaselineAnswers(store, baseline_id)
 
 
+def client_of(jury: Jury, key: str, url: str) -> OpenAIClient:
+    """Asks one of the jury's models, which is served there; within the limits that the suite sets to judging."""
+    judging = jury.suite.judging
+    return OpenAIClient(
+        url,
+        api_key=jury.keys[key],
+        concurrency=judging.concurrency,
+        timeout_s=judging.timeout_s,
+        retries=judging.retries,
+        stream="never",
+        secrets=jury.suite.secrets(),
+    )
+
+
 @contextlib.asynccontextmanager
 async def at_work(jury: Jury, store: Store, fleet: Fleet) -> AsyncIterator[Desk]:
     """The desk that judges' questions go to. Models that are neither endpoints nor in the fleet have no client: nothing is to be
     asked of them. Whether an endpoint is there is found out before its first question."""
-    suite = jury.suite
     async with contextlib.AsyncExitStack() as stack:
         clients: dict[str, OpenAIClient] = {}
         for key, model in jury.models.items():
             url = model.base_url or fleet.urls.get(model.name)
             if url is not None and model.digest not in clients:
-                client = OpenAIClient(
-                    url,
-                    api_key=jury.keys[key],
-                    concurrency=suite.judging.concurrency,
-                    timeout_s=suite.judging.timeout_s,
-                    retries=suite.judging.retries,
-                    stream="never",
-                    secrets=suite.secrets(),
-                )
-                clients[model.digest] = await stack.enter_async_context(client)
+                clients[model.digest] = await stack.enter_async_context(client_of(jury, key, url))
 
         async def require(request: Request) -> None:
             await clients[request.candidate.digest].require_model(request.candidate.model)

@@ -244,7 +244,7 @@ async def _execute_all(
     needed = {plans[name].candidate.name: plans[name].candidate for name in to_ask}  # A/A: two plans of one candidate
     served = [*needed.values(), *await scoring.judge_models(prepared, store, plans, to_ask, baseline_id)]
     async with (
-        serve_candidates(_once(served), options=_options(suite), log_dir=store.logs, say=_say) as fleet,
+        serve_candidates(_once(served), options=serve_options(suite), log_dir=store.logs, say=_say) as fleet,
         scoring.at_work(prepared, store, fleet) as judges,
     ):
         for candidate in needed.values():
@@ -290,7 +290,7 @@ async def _execute_pairs(suite: Suite, plans: Mapping[str, Plan], store: Store, 
     pairs = {name: plans[name] for name in asked}
     served = [*(plan.candidate for plan in pairs.values()), *await scoring.judge_models(prepared, store, pairs, asked, None)]
     async with (
-        serve_candidates(_once(served), options=_options(suite), log_dir=store.logs, say=_say) as fleet,
+        serve_candidates(_once(served), options=serve_options(suite), log_dir=store.logs, say=_say) as fleet,
         scoring.at_work(prepared, store, fleet) as judges,
     ):
         for name in asked:
@@ -404,7 +404,8 @@ def _say_power(store: Store, plans: Sequence[Plan]) -> None:
             _say(line)
 
 
-def _options(suite: Suite) -> ServeOptions:
+def serve_options(suite: Suite) -> ServeOptions:
+    """How the suite wants its models served."""
     s = suite.serve
     return ServeOptions(s.max_model_len, s.dtype, s.device, s.port, s.startup_timeout, args=s.args, env=s.env)
 
