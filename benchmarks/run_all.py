@@ -21,6 +21,7 @@ from typing import Any
 import client_cpu
 import common
 import compare
+import data
 import memory
 import novelty
 import resume
@@ -30,6 +31,7 @@ RESULTS = common.HERE / "results"
 BENCHMARKS: dict[str, Callable[[int], dict[str, Any]]] = {
     "client_cpu": client_cpu.measure,
     "compare": compare.measure,
+    "data": lambda _: data.measure((100_000,)),
     "memory": memory.measure,
     "novelty": novelty.measure,
     "resume": resume.measure,
@@ -57,10 +59,8 @@ def rows(found: dict[str, Any]) -> Iterator[Row]:
     """The markdown table's rows: what was measured, the figure."""
     for name, figure in found.get("client_cpu", {}).items():
         what = name if "alone" in name else f"`harness run`, stream: {name}"
-        yield (
-            f"client CPU s per 1,000 samples, {what}",
-            f"{figure['marginal']:.2f} (whole command at 2,000: {figure['per_1000']:.2f})",
-        )
+        whole = f"whole command at 2,000: {figure['per_1000']:.2f}, at 8,000: {figure['per_1000_large']:.2f}"
+        yield f"client CPU s per 1,000 samples, {what}", f"{figure['marginal']:.2f} ({whole})"
     for size, figure in found.get("memory", {}).items():
         yield f"peak memory, {size}", f"{figure['peak_mb']:.0f} MB"
     if killed := found.get("resume", {}).get("killed"):
@@ -77,6 +77,8 @@ def rows(found: dict[str, Any]) -> Iterator[Row]:
     if novel := found.get("novelty"):
         what = f"ROUGE-L novelty filter, {novel['instructions']:,} instructions ({novel['accepted']:,} accepted), one core"
         yield what, f"{novel['wall_s']:.1f} s ({novel['cpu_s']:.1f} s CPU), {novel['peak_mb']} MB"
+    for what, figure in found.get("data", {}).items():
+        yield f"`harness data` {what}", f"{figure['rows_per_s']:,} rows a second, {figure['peak_mb']:.0f} MB"
     for command, figure in found.get("startup", {}).items():
         yield f"`{command}`", f"{figure['wall_s']:.2f} s ({figure['cpu_s']:.2f} s CPU)"
 
