@@ -9,7 +9,7 @@ help:
 	@echo "make demo     set up, then watch one candidate be refused and the repaired one ship"
 	@echo "make test     set up what is missing, then linters, types and the whole test suite"
 	@echo "make setup    only the environment in .venv"
-	@echo "make pocket   rebuild the quickstart's base model and adapters from scratch (about half an hour)"
+	@echo "make pocket   rebuild the quickstart's base model and adapters from scratch (about an hour)"
 	@echo "make bench    measure the figures that the README quotes"
 
 setup: $(READY)
