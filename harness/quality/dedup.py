@@ -1,8 +1,9 @@
 """Which rows say again what an earlier row said: exactly, by ROUGE-L, by MinHash, by meaning.
 
 Each method goes through the rows once, in order, and keeps the first of what is alike; a row that is dropped says which kept row
-it repeats and how much alike they are. Same rows, same decisions. What is remembered of a kept row: exact two digests (150 MB for
-a million rows, however long), rouge its words as numbers, minhash its shingles and signature, semantic a vector.
+it repeats and how much alike they are. Same rows, same decisions. What is remembered of a kept row (exact: two digests; rouge:
+its words as numbers; minhash: its shingles and signature; semantic: a vector) is on disk beyond some tens of MB, so memory does
+not grow with the rows but for 8 bytes each (harness.quality.scratch).
 
 exact     the same text but for letter case, white space and how accents are encoded (NFC); punctuation counts: 2-2 is not 2+2
 rouge     ROUGE-L F above 0.7 as in Self-Instruct; decisions are rouge-score's (harness.quality.novelty)
@@ -16,9 +17,8 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,13 +27,15 @@ from harness.errors import UsageError
 from harness.quality.embedding import Embed
 from harness.quality.examples import Example
 from harness.quality.minhash import SHINGLE, Proposals, hashed
-from harness.quality.novelty import THRESHOLD, NoveltyIndex
+from harness.quality.novelty import THRESHOLD, ShelvedNovelty
+from harness.quality.scratch import FirstSeen, Shelf
 from harness.quality.words import words
 
 T = TypeVar("T")
 MINHASH_THRESHOLD, SEMANTIC_THRESHOLD = 0.7, 0.9
-_BATCH = 256  # texts embedded at once
-_BLOCK = 16_384  # kept vectors compared at once
+_EMBEDDED = 256  # texts at once
+_BLOCK = 4096  # kept vectors compared at once
+_READ_AHEAD, _READ_AHEAD_CHARACTERS = 8192, 8_000_000  # rows compared at once with what is on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +70,17 @@ def method(name: str, threshold: float | None = None, embed: Callable[[], Embed]
 
 def exact(rows: Iterable[T], text: Callable[[T], str]) -> Decisions[T]:
     """The same text but for letter case and white space. Rows without text are kept: there is nothing to compare."""
-    kept: dict[bytes, int] = {}  # digest -> place in the two arrays
-    positions, as_written = array("Q"), array("Q")
+    seen = FirstSeen()
     for position, row in enumerate(rows):
         said = text(row)
         plain = " ".join(unicodedata.normalize("NFC", said).casefold().split())
-        own = int.from_bytes(_digest(said)[:8], "big")
-        place = kept.setdefault(_digest(plain), len(positions)) if plain else -1
-        if 0 <= place < len(positions):
-            why = "the same text" if as_written[place] == own else "the same text but for case and spacing"
-            yield row, Twin(positions[place], 1.0, why)
-            continue
-        if plain:
-            positions.append(position)
-            as_written.append(own)
-        yield row, None
+        as_written = int.from_bytes(_digest(said)[:8], "big", signed=True)
+        before = seen.first(_digest(plain), position, as_written) if plain else None
+        if before is None:
+            yield row, None
+        else:
+            why = "the same text" if before[1] == as_written else "the same text but for case and spacing"
+            yield row, Twin(before[0], 1.0, why)
 
 
 def _digest(text: str) -> bytes:
@@ -91,21 +89,22 @@ def _digest(text: str) -> bytes:
 
 def rouge(rows: Iterable[T], text: Callable[[T], str], threshold: float = THRESHOLD) -> Decisions[T]:
     """ROUGE-L F above the threshold with any kept row; the twin is the most similar one."""
-    index, kept = NoveltyIndex(threshold=threshold), array("Q")
-    for position, row in enumerate(rows):
-        said = text(row)
-        match = index.closest(said)
-        if match is None:
-            index.add(said)
-            kept.append(position)
-            yield row, None
-        else:
-            yield row, Twin(kept[match.index], match.score, f"ROUGE-L {match.score:.2f}")
+    index, kept, position = ShelvedNovelty(threshold=threshold), array("Q"), 0
+    for batch in _batches(rows, text, lambda: _READ_AHEAD if index.shelved else 1):
+        for (row, said), older in zip(batch, index.older([said for _, said in batch]), strict=True):
+            match = index.closest(said, older)
+            if match is None:
+                index.add(said)
+                kept.append(position)
+                yield row, None
+            else:
+                yield row, Twin(kept[match.index], match.score, f"ROUGE-L {match.score:.2f}")
+            position += 1
 
 
 def minhash(rows: Iterable[T], text: Callable[[T], str], threshold: float = MINHASH_THRESHOLD) -> Decisions[T]:
     """Jaccard similarity of shingles from the threshold on with a row that hashing proposes; the twin is the most similar."""
-    proposals = Proposals(threshold)
+    proposals, kept = Proposals(threshold), array("Q")
     for position, row in enumerate(rows):
         own = hashed(words(text(row)))
         if not len(own):
@@ -117,66 +116,90 @@ def minhash(rows: Iterable[T], text: Callable[[T], str], threshold: float = MINH
             if similarity >= threshold and (best is None or similarity > best[0]):
                 best = similarity, other
         if best is None:
-            proposals.add(position, own, signed)
+            proposals.add(own, signed)
+            kept.append(position)
             yield row, None
         else:
-            yield row, Twin(best[1], best[0], f"Jaccard similarity {best[0]:.2f} of {SHINGLE}-word shingles")
+            yield row, Twin(kept[best[1]], best[0], f"Jaccard similarity {best[0]:.2f} of {SHINGLE}-word shingles")
 
 
 def semantic(rows: Iterable[T], text: Callable[[T], str], embed: Embed, threshold: float = SEMANTIC_THRESHOLD) -> Decisions[T]:
     """Cosine of embeddings from the threshold on with any kept row; the twin is the most similar. Rows without text are kept."""
-    stream, kept, positions, position = iter(rows), _Vectors(), array("Q"), 0
-    while batch := list(islice(stream, _BATCH)):
-        said = [text(row) for row in batch]
-        vectors = embed(said)
+    kept, positions, position = _Vectors(), array("Q"), 0
+    for batch in _batches(rows, text, lambda: _EMBEDDED if kept.count <= _BLOCK else _READ_AHEAD // 4):
+        vectors = np.concatenate([embed([own for _, own in part]) for part in _cut(batch, _EMBEDDED)])
         places, cosines = kept.closest(vectors)
-        before = len(positions)
-        for row, own, vector, place, cosine in zip(batch, said, vectors, places.tolist(), cosines.tolist(), strict=True):
-            if len(positions) > before:  # rows of this very batch that were kept
-                newer, near = kept.closest(vector[None], before)
-                if near[0] > cosine:
-                    place, cosine = int(newer[0]), float(near[0])
-            if cosine >= threshold and own.strip():
+        newest: list[int] = []  # rows of this very batch that are kept, by their place in it
+        for own, (row, said) in enumerate(batch):
+            place, cosine = int(places[own]), float(cosines[own])
+            if newest:
+                products = vectors[newest] @ vectors[own]
+                if products.max() > cosine:
+                    place, cosine = len(positions) - len(newest) + int(products.argmax()), float(products.max())
+            if cosine >= threshold and said.strip():
                 yield row, Twin(positions[place], min(1.0, cosine), f"cosine {cosine:.2f} of embeddings")
             else:
-                if own.strip():
-                    kept.add(vector)
+                if said.strip():
+                    newest.append(own)
                     positions.append(position)
                 yield row, None
             position += 1
+        kept.add(vectors[newest])
+
+
+def _batches(rows: Iterable[T], text: Callable[[T], str], most: Callable[[], int]) -> Iterator[list[tuple[T, str]]]:
+    """Rows with their text, ``most()`` at once, and fewer where they are long: to read what is on disk once for many rows."""
+    batch: list[tuple[T, str]] = []
+    size = 0
+    for row in rows:
+        batch.append((row, text(row)))
+        size += len(batch[-1][1])
+        if len(batch) >= most() or size >= _READ_AHEAD_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _cut(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 class _Vectors:
-    """Unit vectors in growing blocks of (_BLOCK, d) float32."""
+    """Unit vectors in blocks of (_BLOCK, d) float32: those that are full on disk, the others in memory."""
 
     def __init__(self) -> None:
-        self.blocks: list[np.ndarray] = []
         self.count = 0
+        self._full = Shelf()
+        self._newest: np.ndarray | None = None
 
-    def add(self, vector: np.ndarray) -> None:
-        place = self.count % _BLOCK
-        if place == 0:
-            self.blocks.append(np.zeros((_BLOCK, len(vector)), dtype=np.float32))
-        self.blocks[-1][place] = vector
-        self.count += 1
+    def add(self, vectors: np.ndarray) -> None:
+        newest = vectors if self._newest is None else np.concatenate([self._newest, vectors])
+        self.count += len(vectors)
+        while len(newest) >= _BLOCK:
+            self._full.put(np.ascontiguousarray(newest[:_BLOCK]).data)
+            newest = newest[_BLOCK:]
+        self._newest = newest.copy()
 
-    def closest(self, vectors: np.ndarray, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """For each of n vectors (n, d) the most similar one from number ``start`` on (the first of equals), and the cosine.
+    def closest(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each of n vectors (n, d) the number of the most similar one (the first of equals), and the cosine.
 
         Where there is none: number 0, cosine -1.
         """
         best, cosines = np.zeros(len(vectors), dtype=np.int64), np.full(len(vectors), -1.0, dtype=np.float32)
-        for number in range(start // _BLOCK, len(self.blocks)):
-            first = max(start - number * _BLOCK, 0)
-            block = self.blocks[number][first : self.count - number * _BLOCK]
-            if not len(block):
-                continue
-            products = vectors @ block.T
+        for start in range(0, self.count, _BLOCK):
+            products = vectors @ self._block(start // _BLOCK).T
             places = products.argmax(axis=1)
             found = products[np.arange(len(vectors)), places]
             better = found > cosines
-            best[better], cosines[better] = places[better] + first + number * _BLOCK, found[better]
+            best[better], cosines[better] = places[better] + start, found[better]
         return best, cosines
+
+    def _block(self, number: int) -> np.ndarray:
+        assert self._newest is not None
+        if number == self.count // _BLOCK:
+            return self._newest
+        return np.frombuffer(self._full.get(number), np.float32).reshape(_BLOCK, -1)
 
 
 PARTS = ("all", "input", "instruction", "output")

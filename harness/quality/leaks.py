@@ -152,7 +152,7 @@ class LeakIndex:
                 grams.add(number, _rows(hashes, n))
             if self._proposals is not None:
                 own = hashed(found)
-                self._proposals.add(number, own, self._proposals.sign(own))
+                self._proposals.add(own, self._proposals.sign(own))
                 continue
             own = _shingled(hashes) if near is not None else hashes[:0]
             sizes.append(len(own))

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from harness.errors import UsageError
+from harness.quality.scratch import Scratch, Shelf
 from harness.quality.words import shingles
 
 SHINGLE = 3  # words
 _PERMUTATIONS = 128
+_WAITING = 1 << 17
 
 
 class Proposals:
-    """Sets of hashed shingles by number; ``like`` proposes those that may be alike from ``threshold`` on."""
+    """Sets of hashed shingles by number; ``like`` proposes those that may be alike from ``threshold`` on.
+
+    Memory does not grow with them: the newest band keys wait in a dict, the others and all sets are in temporary tables
+    (harness.quality.scratch), about 1 KB for a text of 60 words.
+    """
 
     def __init__(self, threshold: float) -> None:
         if importlib.util.find_spec("datasketch") is None:
@@ -30,22 +35,41 @@ class Proposals:
         from datasketch import MinHash, MinHashLSH
 
         self._empty = MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=int)
-        self._lsh = MinHashLSH(threshold=min(threshold, 0.99), num_perm=_PERMUTATIONS, weights=(0.1, 0.9))
-        self._sets: dict[int, np.ndarray] = {}
+        lsh = MinHashLSH(threshold=min(threshold, 0.99), num_perm=_PERMUTATIONS, weights=(0.1, 0.9))
+        self._bands, self._band_size = lsh.b, lsh.r  # its tables are Python dicts, 9 KB a text; only its choice of bands is used
+        self._stored = Scratch("create table bands (key integer, number integer, primary key (key, number)) without rowid")
+        self._look = f"select distinct number from bands where key in ({', '.join('?' * self._bands)})"  # noqa: S608
+        self._waiting: dict[int, list[int]] = {}  # keys that are not in the table yet: sorted, they go in faster
+        self._sets = Shelf()
 
-    def sign(self, own: np.ndarray) -> Any:
-        """The signature of a set, as ``like`` and ``add`` take it."""
+    def sign(self, own: np.ndarray) -> list[int]:
+        """The signature of a set, as ``like`` and ``add`` take it: a number for each band, signed, of 64 bits."""
         signed = self._empty.copy()
         signed.update_batch((own & np.uint64(0xFFFFFFFF)).tolist())
-        return signed
+        bands = signed.hashvalues[: self._bands * self._band_size].reshape(self._bands, -1)
+        return [_signed(bytes([place]) + band.tobytes()) for place, band in enumerate(bands)]
 
-    def add(self, number: int, own: np.ndarray, signed: Any) -> None:
-        self._lsh.insert(number, signed, check_duplication=False)
-        self._sets[number] = own
+    def add(self, own: np.ndarray, signed: Sequence[int]) -> int:
+        """The number it gets, from 0."""
+        number = self._sets.put(own.tobytes())
+        for key in signed:
+            self._waiting.setdefault(key, []).append(number)
+        if len(self._waiting) > _WAITING:
+            rows = ((key, number) for key in sorted(self._waiting) for number in self._waiting[key])
+            self._stored.insert_all("insert or ignore into bands values (?, ?)", rows)
+            self._waiting.clear()
+        return number
 
-    def like(self, own: np.ndarray, signed: Any) -> list[tuple[int, float]]:
+    def like(self, own: np.ndarray, signed: Sequence[int]) -> Iterator[tuple[int, float]]:
         """(number, Jaccard similarity) of all that are proposed, in the numbers' order; the similarity is counted."""
-        return [(number, jaccard(own, self._sets[number])) for number in sorted(self._lsh.query(signed))]
+        proposed = {number for (number,) in self._stored.rows(self._look, signed)}
+        proposed.update(number for key in signed for number in self._waiting.get(key, ()))
+        for number in sorted(proposed):
+            yield number, jaccard(own, np.frombuffer(self._sets.get(number), np.uint64))
+
+
+def _signed(value: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "big", signed=True)
 
 
 def hashed(found: Sequence[str]) -> np.ndarray:

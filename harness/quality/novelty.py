@@ -17,6 +17,7 @@ symmetric in F, so it does not matter which text is called the reference.
 from __future__ import annotations
 
 import math
+import pickle
 from array import array
 from bisect import insort
 from collections import Counter
@@ -27,6 +28,7 @@ from functools import lru_cache
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
+from harness.quality.scratch import Shelf
 from harness.quality.words import rouge_words
 
 THRESHOLD = 0.7  # Self-Instruct's
@@ -60,7 +62,7 @@ def needed(n: int, m: int, threshold: float) -> int:
 class NoveltyIndex:
     """Texts that were accepted. ``closest`` says whether another one is too close to any of them; ``add`` accepts it.
 
-    Deterministic; about 0.5 KB a text of 16 words. threshold: an F above it is too close.
+    Deterministic; about 0.5 KB a text of 16 words (``memory``). threshold: an F above it is too close.
     """
 
     def __init__(self, texts: Iterable[str] = (), *, threshold: float = THRESHOLD) -> None:
@@ -72,11 +74,17 @@ class NoveltyIndex:
         self._lists: list[array[int]] = []  # item -> texts that have it
         self._texts: list[tuple[int, ...]] = []
         self._lengths = array("i")
+        self._read_words = 0  # of all texts together
         for text in texts:
             self.add(text)
 
     def __len__(self) -> int:
         return len(self._texts)
+
+    @property
+    def memory(self) -> int:
+        """Bytes it takes, about: of each text its words, of each different word its letters and its list."""
+        return 120 * len(self._texts) + 14 * self._read_words + 400 * len(self._lists)
 
     def add(self, text: str) -> int:
         """Accept a text whatever it is like; returns its number."""
@@ -84,6 +92,7 @@ class NoveltyIndex:
         words = tuple(self._ids.setdefault(word, len(self._ids)) for word in rouge_words(text))
         self._texts.append(words)
         self._lengths.append(len(words))
+        self._read_words += len(words)
         for pair in _occurrences(words):
             item = self._items.setdefault(pair, len(self._lists))
             if item == len(self._lists):
@@ -169,6 +178,54 @@ class NoveltyIndex:
     def _lengths_of(self, numbers: np.ndarray) -> np.ndarray:
         """Their words, counted; a copy, because an array that is looked at cannot grow."""
         return np.frombuffer(self._lengths, np.int32)[numbers]
+
+
+class ShelvedNovelty:
+    """A NoveltyIndex of any length in bounded memory: what it holds beyond ``memory`` bytes is on disk, in parts.
+
+    A part is read for many texts at once: ``older`` first, for the next texts, then ``closest`` and ``add``, text by text.
+    Numbers and decisions are those of one NoveltyIndex.
+    """
+
+    def __init__(self, *, threshold: float = THRESHOLD, memory: int = 48_000_000) -> None:
+        self._live, self._memory = NoveltyIndex(threshold=threshold), memory
+        self._shelf = Shelf()
+        self._firsts = array("Q")  # number of the first text of each shelved part
+        self._first = 0  # of the live one
+
+    @property
+    def shelved(self) -> bool:
+        return bool(self._firsts)
+
+    def older(self, texts: Sequence[str]) -> list[Match | None]:
+        """What ``closest`` needs to know of each of the texts that come next."""
+        if self._live.memory > self._memory:
+            self._shelf.put(pickle.dumps(self._live))
+            self._firsts.append(self._first)
+            self._first += len(self._live)
+            self._live = NoveltyIndex(threshold=self._live.threshold)
+        best: list[Match | None] = [None] * len(texts)
+        for number, first in enumerate(self._firsts):
+            part: NoveltyIndex = pickle.loads(self._shelf.get(number))  # noqa: S301 - written above, into a file nobody else has
+            for place, text in enumerate(texts):
+                if (known := best[place]) is None or known.score < 1.0:
+                    best[place] = _best(known, part.closest(text), first)
+        return best
+
+    def closest(self, text: str, older: Match | None) -> Match | None:
+        """The most similar text if its F exceeds the threshold, else None. older: what ``older`` said of the text."""
+        return _best(older, self._live.closest(text), self._first)
+
+    def add(self, text: str) -> int:
+        """Accept a text whatever it is like; returns its number."""
+        return self._first + self._live.add(text)
+
+
+def _best(older: Match | None, newer: Match | None, first: int) -> Match | None:
+    """The more similar one, the older of equals. newer: numbered from ``first`` on."""
+    if newer is None or (older is not None and older.score >= newer.score):
+        return older
+    return Match(first + newer.index, newer.score)
 
 
 def _occurrences(words: Sequence[int]) -> Iterable[tuple[int, int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.errors import UsageError
 from harness.quality.dedup import Twin, exact, method, minhash, rouge, semantic, text_of
 from harness.quality.embedding import unit
 from harness.quality.examples import Example, Kind, Turn
+from harness.quality.novelty import ShelvedNovelty
 from harness.quality.words import shingles, words
 
 
@@ -125,12 +127,62 @@ def test_semantic_decides_alike_within_a_batch_and_across_batches(monkeypatch: p
     rng = np.random.default_rng(2)
     texts = [str(angle) for angle in rng.uniform(0, 360, 300)]
     whole = twins(semantic, texts, angles, 0.9999)
-    monkeypatch.setattr("harness.quality.dedup._BATCH", 7)
+    monkeypatch.setattr("harness.quality.dedup._EMBEDDED", 7)
     monkeypatch.setattr("harness.quality.dedup._BLOCK", 16)
+    monkeypatch.setattr("harness.quality.dedup._READ_AHEAD", 44)
     cut = twins(semantic, texts, angles, 0.9999)
     assert [twin.of if twin else None for twin in cut] == [twin.of if twin else None for twin in whole]
     dropped = sum(twin is not None for twin in whole)
     assert 50 < dropped < 250
+
+
+def sentences(count: int, seed: int = 5) -> list[str]:
+    """Of 12 words out of 400, every third one like one of the last hundred but for up to three words."""
+    rng = np.random.default_rng(seed)
+    texts: list[list[str]] = []
+    for number in range(count):
+        text = [f"w{i}" for i in rng.integers(0, 400, 12)]
+        if number % 3 == 2:
+            text = list(texts[-int(rng.integers(1, min(number, 100) + 1))])
+            for place in rng.integers(0, 12, rng.integers(0, 4)):
+                text[place] = f"w{rng.integers(0, 400)}"
+        texts.append(text)
+    return [" ".join(text) for text in texts]
+
+
+def test_minhash_decides_alike_whether_bands_wait_in_memory_or_are_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = sentences(600)
+    whole = twins(minhash, texts, 0.5)
+    monkeypatch.setattr("harness.quality.minhash._WAITING", 70)
+    monkeypatch.setattr("harness.quality.scratch._MB", 1)
+    assert twins(minhash, texts, 0.5) == whole
+    assert 80 < sum(twin is not None for twin in whole) < 250
+
+
+@pytest.mark.parametrize("memory", [1, 30_000, 200_000])
+def test_rouge_decides_alike_whether_texts_are_in_memory_or_on_disk(monkeypatch: pytest.MonkeyPatch, memory: int) -> None:
+    texts = sentences(600)
+    whole = twins(rouge, texts, 0.6)
+    monkeypatch.setattr("harness.quality.dedup._READ_AHEAD", 37)
+    shelved = partial(ShelvedNovelty, memory=memory)
+    monkeypatch.setattr("harness.quality.dedup.ShelvedNovelty", shelved)
+    assert twins(rouge, texts, 0.6) == whole
+    assert 80 < sum(twin is not None for twin in whole) < 250
+
+
+def test_rows_are_read_ahead_by_their_length_not_their_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.quality.dedup.ShelvedNovelty", partial(ShelvedNovelty, memory=1))
+    monkeypatch.setattr("harness.quality.dedup._READ_AHEAD_CHARACTERS", 1000)
+    read = 0
+
+    def rows() -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield " ".join(f"w{read}x{i}" for i in range(50))
+
+    list(islice(rouge(rows(), str), 100))
+    assert read <= 105  # a row has some 350 characters, so three of them are read at once
 
 
 def test_vectors_that_say_nothing_are_like_none() -> None:

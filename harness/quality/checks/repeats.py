@@ -1,8 +1,8 @@
 """repeats: rows that say exactly what an earlier row says, and the same question answered in two ways.
 
 Exactly means: the same words but for white space at the ends and Unicode's composed forms. Near duplicates are
-``harness data dedup``'s work. Two 64-bit digests with their lines are kept for each row (some 200 bytes); the chance of a false
-match among a million rows is 3e-8.
+``harness data dedup``'s work. Two 64-bit digests with their lines are kept of each row, on disk beyond some tens of MB; the
+chance of a false match among a million rows is 3e-8.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from hashlib import blake2b
 
 from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings
 from harness.quality.examples import Example, Kind, Turn, Turns
+from harness.quality.scratch import FirstSeen
 
 
 def digest(*sides: Turns) -> int:
-    """64 bits of the roles and words of some turns."""
+    """64 bits of the roles and words of some turns, as a signed number."""
     hashed = blake2b(digest_size=8)
     for side in sides:
         for turn in side:
@@ -26,31 +27,29 @@ def digest(*sides: Turns) -> int:
                 text = unicodedata.normalize("NFC", text)
             hashed.update(f"{turn.role}\0{text}\1".encode("utf-8", "surrogatepass"))
         hashed.update(b"\2")
-    return int.from_bytes(hashed.digest())
+    return int.from_bytes(hashed.digest(), signed=True)
 
 
 @dataclass
 class _Pass:
-    rows: dict[int, int] = field(default_factory=dict)  # digest of the whole row -> line
-    asked: dict[int, int] = field(default_factory=dict)  # digest of the question -> line where it was first answered
+    rows: FirstSeen = field(default_factory=FirstSeen)  # digest of the whole row -> line
+    asked: FirstSeen = field(default_factory=FirstSeen)  # digest of the question -> line where it was first answered
 
     def see(self, example: Example) -> Iterator[Found]:
         asked = example.asked
         whole = digest(
             asked, example.answer, example.refused, () if example.label is None else (Turn("label", str(example.label)),)
         )
-        first = self.rows.setdefault(whole, example.line)
-        if first != example.line:
-            yield Found("duplicate", f"says the same as line {first}")
+        if (first := self.rows.first(whole, example.line)) and first[0] != example.line:
+            yield Found("duplicate", f"says the same as line {first[0]}")
             return
         if not asked or example.kind in (Kind.PROMPT, Kind.UNPAIRED):
             return
-        before = self.asked.setdefault(digest(asked), example.line)
-        if before != example.line:
+        if (before := self.asked.first(digest(asked), example.line)) and before[0] != example.line:
             if example.kind is Kind.PREFERENCE:
-                yield Found("same-question", f"has the question of line {before}, with another pair")
+                yield Found("same-question", f"has the question of line {before[0]}, with another pair")
             else:
-                yield Found("conflict", f"answers the question of line {before} in another way")
+                yield Found("conflict", f"answers the question of line {before[0]} in another way")
 
     def end(self) -> Iterator[Found]:
         return iter(())
