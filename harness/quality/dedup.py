@@ -28,7 +28,7 @@ from harness.quality.embedding import Embed
 from harness.quality.examples import Example
 from harness.quality.minhash import SHINGLE, Proposals, hashed
 from harness.quality.novelty import THRESHOLD, ShelvedNovelty
-from harness.quality.scratch import FirstSeen, Shelf
+from harness.quality.scratch import KeyTable, Shelf
 from harness.quality.words import words
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def method(name: str, threshold: float | None = None, embed: Callable[[], Embed]
 
 def exact(rows: Iterable[T], text: Callable[[T], str]) -> Decisions[T]:
     """The same text but for letter case and white space. Rows without text are kept: there is nothing to compare."""
-    seen = FirstSeen()
+    seen = KeyTable()
     for position, row in enumerate(rows):
         said = text(row)
         plain = " ".join(unicodedata.normalize("NFC", said).casefold().split())

@@ -19,6 +19,7 @@ from harness.errors import DataError
 from harness.model import digest_of
 from harness.quality.counting import Lengths
 from harness.quality.examples import Dropped, Example, Unread
+from harness.quality.scratch import KeyTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ ScoreRow = Callable[[Example], Coroutine[Any, Any, QualityScore]]
 class Scores:
     """The file of scores: what is in it already, and where new ones go. asked, known: rows scored now, and before.
 
-    Held of each score is its place in the file, some 150 bytes; what it says is read again where it is wanted.
+    Remembered of each score is its place in the file; what it says is read again where it is wanted.
     """
 
     path: Path
     scorer: str  # digest of whoever scores
-    places: dict[bytes, int] = field(default_factory=dict)  # key -> where its line begins
+    places: KeyTable = field(default_factory=KeyTable)  # key -> where its line begins
     asked: int = 0
     known: int = 0
 
@@ -60,7 +61,7 @@ class Scores:
             with path.open("rb") as file:
                 for line in file:
                     if (row := _row(line)) is not None and row["scorer"] == scorer:
-                        found.places[row["key"].encode()] = place
+                        found.places.put(_bytes(row["key"]), place)
                     place += len(line)
         return found
 
@@ -69,10 +70,10 @@ class Scores:
 
     def find(self, file: BinaryIO, example: Example) -> QualityScore | None:
         """What was said of such a row before."""
-        place = self.places.get(self.key(example).encode())
-        if place is None:
+        known = self.places.get(_bytes(self.key(example)))
+        if known is None:
             return None
-        file.seek(place)
+        file.seek(known[0])
         row = _row(file.readline())
         return None if row is None else QualityScore(row.get("value"), row.get("reason", ""), row.get("unscored"))
 
@@ -80,9 +81,13 @@ class Scores:
         """One more line, which a crash of this process leaves whole."""
         key = self.key(example)
         row = {"key": key, "scorer": self.scorer, "line": example.line} | score.as_dict()
-        self.places[key.encode()] = file.seek(0, os.SEEK_END)
+        self.places.put(_bytes(key), file.seek(0, os.SEEK_END))
         file.write(json.dumps(row).encode() + b"\n")  # ASCII: half a character survives as an escape
         file.flush()
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

@@ -86,6 +86,7 @@ def test_what_is_known_is_not_asked_again_and_a_torn_line_is(tmp_path: Path) -> 
         '{"key": "KEY", "scorer": "s", "value": "0.9"}', '{"key": "KEY", "scorer": "s", "value": 7}',
         '{"key": "KEY", "scorer": "s", "value": true}', '{"key": "KEY", "scorer": "s", "value": 0.9, "reason": [1]}',
         '{"key": ["KEY"], "scorer": "s", "value": 0.9}', '{"scorer": "s", "value": 0.9}',
+        '{"key": "\\ud800", "scorer": "s", "value": 0.9}', '{"key": "", "scorer": "s", "value": 0.9}',
     ],
 )  # fmt: skip
 def test_what_is_no_score_in_the_file_is_asked(line: str, tmp_path: Path) -> None:

@@ -17,19 +17,24 @@ from hypothesis import strategies as st
 
 from harness.cli import call
 from harness.errors import UsageError
-from harness.quality.scratch import FirstSeen, Scratch, Shelf
+from harness.quality.scratch import KeyTable, Scratch, Shelf
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 KEYS = st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), b"", b"\0", b"\0\0", b"a"])
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(KEYS, NUMBERS, NUMBERS)))
-def test_first_seen_answers_as_a_dict_does(told: list[tuple[int | bytes, int, int]]) -> None:
-    seen, known = FirstSeen(), {}
-    for key, place, mark in told:
-        assert seen.first(key, place, mark) == known.get((type(key), key))
-        known.setdefault((type(key), key), (place, mark))
+@given(st.lists(st.tuples(KEYS, NUMBERS, NUMBERS, st.booleans())))
+def test_a_key_table_answers_as_a_dict_does(told: list[tuple[int | bytes, int, int, bool]]) -> None:
+    seen, known = KeyTable(), {}
+    for key, place, mark, whatever in told:
+        assert seen.get(key) == known.get((type(key), key))
+        if whatever:
+            seen.put(key, place, mark)
+            known[type(key), key] = place, mark
+        else:
+            assert seen.first(key, place, mark) == known.get((type(key), key))
+            known.setdefault((type(key), key), (place, mark))
 
 
 def test_a_shelf_gives_back_what_was_put_there_also_from_disk() -> None:

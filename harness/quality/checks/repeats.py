@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from harness.quality.checks.base import DataCheckType, Found, Level, Sample, Settings
 from harness.quality.examples import Example, Kind, Turn, Turns
-from harness.quality.scratch import FirstSeen
+from harness.quality.scratch import KeyTable
 
 
 def digest(*sides: Turns) -> int:
@@ -32,8 +32,8 @@ def digest(*sides: Turns) -> int:
 
 @dataclass
 class _Pass:
-    rows: FirstSeen = field(default_factory=FirstSeen)  # digest of the whole row -> line
-    asked: FirstSeen = field(default_factory=FirstSeen)  # digest of the question -> line where it was first answered
+    rows: KeyTable = field(default_factory=KeyTable)  # digest of the whole row -> line
+    asked: KeyTable = field(default_factory=KeyTable)  # digest of the question -> line where it was first answered
 
     def see(self, example: Example) -> Iterator[Found]:
         asked = example.asked
