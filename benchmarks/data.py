@@ -73,6 +73,7 @@ def commands(rows: int) -> Iterator[tuple[str, list[str]]]:
     yield "convert JSON array", [*data, "convert", "rows.jsonl", "rows.json", "--to", "sharegpt"]
     yield "distribution", [*data, "distribution", "rows.jsonl"]
     yield "dedup, exact", [*data, "dedup", "rows.jsonl", "--out", "kept.jsonl"]
+    yield "dedup, minhash", [*data, "dedup", "rows.jsonl", "--method", "minhash", "--out", "kept.jsonl"]
     yield "decontaminate, 1,319 cases", [*data, "decontaminate", "rows.jsonl", "--suite", str(SUITE), "--json"]
 
 

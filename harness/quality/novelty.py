@@ -187,7 +187,7 @@ class ShelvedNovelty:
     Numbers and decisions are those of one NoveltyIndex.
     """
 
-    def __init__(self, *, threshold: float = THRESHOLD, memory: int = 48_000_000) -> None:
+    def __init__(self, *, threshold: float = THRESHOLD, memory: int = 32_000_000) -> None:
         self._live, self._memory = NoveltyIndex(threshold=threshold), memory
         self._shelf = Shelf()
         self._firsts = array("Q")  # number of the first text of each shelved part
@@ -206,10 +206,7 @@ class ShelvedNovelty:
             self._live = NoveltyIndex(threshold=self._live.threshold)
         best: list[Match | None] = [None] * len(texts)
         for number, first in enumerate(self._firsts):
-            part: NoveltyIndex = pickle.loads(self._shelf.get(number))  # noqa: S301 - written above, into a file nobody else has
-            for place, text in enumerate(texts):
-                if (known := best[place]) is None or known.score < 1.0:
-                    best[place] = _best(known, part.closest(text), first)
+            best = _asked(self._shelf.get(number), texts, best, first)
         return best
 
     def closest(self, text: str, older: Match | None) -> Match | None:
@@ -219,6 +216,15 @@ class ShelvedNovelty:
     def add(self, text: str) -> int:
         """Accept a text whatever it is like; returns its number."""
         return self._first + self._live.add(text)
+
+
+def _asked(held: bytes, texts: Sequence[str], best: Sequence[Match | None], first: int) -> list[Match | None]:
+    """The better of what is known and what a shelved part has; the part is in memory for so long."""
+    part: NoveltyIndex = pickle.loads(held)  # noqa: S301 - written by ShelvedNovelty, into a file nobody else has
+    return [
+        known if known is not None and known.score == 1.0 else _best(known, part.closest(text), first)
+        for text, known in zip(texts, best, strict=True)
+    ]
 
 
 def _best(older: Match | None, newer: Match | None, first: int) -> Match | None:
