@@ -66,9 +66,10 @@ def command(
     The first of what is alike is kept. The same file gives the same decisions.
     """
     from harness.quality.dedup import method
+    from harness.quality.examples import weight
     from harness.quality.files import DroppedFile
 
-    chosen = method(how, threshold, lambda: told_embedder(model))
+    chosen = method(how, threshold, lambda: told_embedder(model), weight)
     source = open_source(file, form, columns, name, split)
     aside = dropped or (out.with_name(out.name + ".dropped.jsonl") if out else None)
     with DroppedFile(aside) as left:
@@ -119,26 +120,25 @@ class _Found:
         from harness.quality.dedup import text_of
         from harness.quality.examples import Dropped
 
-        for row, twin in method(self._examples(), lambda row: text_of(row, self.by)):
-            if twin is None:
-                yield row
-                continue
-            line = self.seen[twin.of]
-            nearest = f"{self.source.path}:{line}"
-            what = f"repeats line {line}: {twin.why}"
-            self._drop(
-                Dropped.of(row, f"duplicate-{self.how}", what, nearest=nearest, similarity=twin.similarity), row.instruction
-            )
+        def text(row: Example | Dropped) -> str:
+            """Rows that could not be read go through without words, like nothing, so that what is told keeps the file's order."""
+            return "" if isinstance(row, Dropped) else text_of(row, self.by)
 
-    def _examples(self) -> Iterator[Example]:
-        from harness.quality.examples import Dropped
-
-        for row in watched(self.source):
+        for row, twin in method(self._rows(), text):
             if isinstance(row, Dropped):
                 self._drop(row)
-            else:
-                self.seen.append(row.line)
+            elif twin is None:
                 yield row
+            else:
+                line = self.seen[twin.of]
+                what, nearest = f"repeats line {line}: {twin.why}", f"{self.source.path}:{line}"
+                dropped = Dropped.of(row, f"duplicate-{self.how}", what, nearest=nearest, similarity=twin.similarity)
+                self._drop(dropped, row.instruction)
+
+    def _rows(self) -> Iterator[Example | Dropped]:
+        for row in watched(self.source):
+            self.seen.append(row.line)
+            yield row
 
     def _drop(self, row: Dropped, text: str = "") -> None:
         self.left.add(row)

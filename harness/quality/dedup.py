@@ -35,7 +35,8 @@ T = TypeVar("T")
 MINHASH_THRESHOLD, SEMANTIC_THRESHOLD = 0.7, 0.9
 _EMBEDDED = 256  # texts at once
 _BLOCK = 4096  # kept vectors compared at once
-_READ_AHEAD, _READ_AHEAD_CHARACTERS = 8192, 8_000_000  # rows compared at once with what is on disk
+_READ_AHEAD = 8192  # rows compared at once with what is on disk
+_READ_AHEAD_TEXT, _READ_AHEAD_HELD = 1_000_000, 16_000_000  # fewer where what is compared of them, or all they hold, is more
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,16 @@ Decisions = Iterator[tuple[T, Twin | None]]
 Method = Callable[[Iterable[T], Callable[[T], str]], Decisions[T]]  # rows and their text -> each row, with its twin if it has one
 
 
-def method(name: str, threshold: float | None = None, embed: Callable[[], Embed] | None = None) -> Method[Any]:
-    """The method of that name. threshold: None for its own. embed: makes the embedder, which only semantic needs."""
+def method(
+    name: str,
+    threshold: float | None = None,
+    embed: Callable[[], Embed] | None = None,
+    weight: Callable[[Any], int] | None = None,
+) -> Method[Any]:
+    """The method of that name. threshold: None for its own. embed: makes the embedder, which only semantic needs.
+
+    weight: about how many bytes a row takes, for methods that read ahead; None: its text alone.
+    """
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError(f"the threshold is {threshold:g}", todo="give one above 0 and up to 1")
     if name == "exact":
@@ -60,11 +69,12 @@ def method(name: str, threshold: float | None = None, embed: Callable[[], Embed]
             raise UsageError("exact has no threshold", todo="leave it out, or take rouge, minhash or semantic")
         return exact
     if name == "rouge":
-        return lambda rows, text: rouge(rows, text, THRESHOLD if threshold is None else threshold)
+        return lambda rows, text: rouge(rows, text, THRESHOLD if threshold is None else threshold, weight)
     if name == "minhash":
         return lambda rows, text: minhash(rows, text, MINHASH_THRESHOLD if threshold is None else threshold)
     if name == "semantic" and embed is not None:
-        return lambda rows, text: semantic(rows, text, embed(), SEMANTIC_THRESHOLD if threshold is None else threshold)
+        least = SEMANTIC_THRESHOLD if threshold is None else threshold
+        return lambda rows, text: semantic(rows, text, embed(), least, weight)
     raise UsageError(f"there is no method {name!r}", todo="use exact, rouge, minhash or semantic")
 
 
@@ -87,10 +97,15 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def rouge(rows: Iterable[T], text: Callable[[T], str], threshold: float = THRESHOLD) -> Decisions[T]:
+def rouge(
+    rows: Iterable[T],
+    text: Callable[[T], str],
+    threshold: float = THRESHOLD,
+    weight: Callable[[T], int] | None = None,
+) -> Decisions[T]:
     """ROUGE-L F above the threshold with any kept row; the twin is the most similar one."""
     index, kept, position = ShelvedNovelty(threshold=threshold), array("Q"), 0
-    for batch in _batches(rows, text, lambda: _READ_AHEAD if index.shelved else 1):
+    for batch in _batches(rows, text, lambda: _READ_AHEAD if index.shelved else 1, weight):
         for (row, said), older in zip(batch, index.older([said for _, said in batch]), strict=True):
             match = index.closest(said, older)
             if match is None:
@@ -123,40 +138,49 @@ def minhash(rows: Iterable[T], text: Callable[[T], str], threshold: float = MINH
             yield row, Twin(kept[best[1]], best[0], f"Jaccard similarity {best[0]:.2f} of {SHINGLE}-word shingles")
 
 
-def semantic(rows: Iterable[T], text: Callable[[T], str], embed: Embed, threshold: float = SEMANTIC_THRESHOLD) -> Decisions[T]:
+def semantic(
+    rows: Iterable[T],
+    text: Callable[[T], str],
+    embed: Embed,
+    threshold: float = SEMANTIC_THRESHOLD,
+    weight: Callable[[T], int] | None = None,
+) -> Decisions[T]:
     """Cosine of embeddings from the threshold on with any kept row; the twin is the most similar. Rows without text are kept."""
     kept, positions, position = _Vectors(), array("Q"), 0
-    for batch in _batches(rows, text, lambda: _EMBEDDED if kept.count <= _BLOCK else _READ_AHEAD // 4):
+    for batch in _batches(rows, text, lambda: _EMBEDDED if kept.count <= _BLOCK else _READ_AHEAD // 4, weight):
         vectors = np.concatenate([embed([own for _, own in part]) for part in _cut(batch, _EMBEDDED)])
         places, cosines = kept.closest(vectors)
-        newest: list[int] = []  # rows of this very batch that are kept, by their place in it
+        before, newest = len(positions), np.empty_like(vectors)  # those of this very batch that are kept
         for own, (row, said) in enumerate(batch):
-            place, cosine = int(places[own]), float(cosines[own])
-            if newest:
-                products = vectors[newest] @ vectors[own]
+            place, cosine, more = int(places[own]), float(cosines[own]), len(positions) - before
+            if more:
+                products = newest[:more] @ vectors[own]
                 if products.max() > cosine:
-                    place, cosine = len(positions) - len(newest) + int(products.argmax()), float(products.max())
+                    place, cosine = before + int(products.argmax()), float(products.max())
             if cosine >= threshold and said.strip():
                 yield row, Twin(positions[place], min(1.0, cosine), f"cosine {cosine:.2f} of embeddings")
             else:
                 if said.strip():
-                    newest.append(own)
+                    newest[more] = vectors[own]
                     positions.append(position)
                 yield row, None
             position += 1
-        kept.add(vectors[newest])
+        kept.add(newest[: len(positions) - before])
 
 
-def _batches(rows: Iterable[T], text: Callable[[T], str], most: Callable[[], int]) -> Iterator[list[tuple[T, str]]]:
-    """Rows with their text, ``most()`` at once, and fewer where they are long: to read what is on disk once for many rows."""
+def _batches(
+    rows: Iterable[T], text: Callable[[T], str], most: Callable[[], int], weight: Callable[[T], int] | None
+) -> Iterator[list[tuple[T, str]]]:
+    """Rows with their text, ``most()`` at once, and fewer where they are large: to read what is on disk once for many rows."""
     batch: list[tuple[T, str]] = []
-    size = 0
+    said = held = 0
     for row in rows:
         batch.append((row, text(row)))
-        size += len(batch[-1][1])
-        if len(batch) >= most() or size >= _READ_AHEAD_CHARACTERS:
+        said += len(batch[-1][1])
+        held += weight(row) if weight else 0
+        if len(batch) >= most() or said >= _READ_AHEAD_TEXT or held >= _READ_AHEAD_HELD:
             yield batch
-            batch, size = [], 0
+            batch, said, held = [], 0, 0
     if batch:
         yield batch
 

@@ -40,6 +40,7 @@ class Proposals:
         self._stored = Scratch("create table bands (key integer, number integer, primary key (key, number)) without rowid")
         self._look = f"select distinct number from bands where key in ({', '.join('?' * self._bands)})"  # noqa: S608
         self._waiting: dict[int, list[int]] = {}  # keys that are not in the table yet: sorted, they go in faster
+        self._entries = 0
         self._sets = Shelf()
 
     def sign(self, own: np.ndarray) -> list[int]:
@@ -54,10 +55,12 @@ class Proposals:
         number = self._sets.put(own.tobytes())
         for key in signed:
             self._waiting.setdefault(key, []).append(number)
-        if len(self._waiting) > _WAITING:
+        self._entries += len(signed)
+        if self._entries > _WAITING:
             rows = ((key, number) for key in sorted(self._waiting) for number in self._waiting[key])
             self._stored.insert_all("insert or ignore into bands values (?, ?)", rows)
             self._waiting.clear()
+            self._entries = 0
         return number
 
     def like(self, own: np.ndarray, signed: Sequence[int]) -> Iterator[tuple[int, float]]:

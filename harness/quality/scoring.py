@@ -81,9 +81,10 @@ class Scores:
         """One more line, which a crash of this process leaves whole."""
         key = self.key(example)
         row = {"key": key, "scorer": self.scorer, "line": example.line} | score.as_dict()
-        self.places.put(_bytes(key), file.seek(0, os.SEEK_END))
+        place = file.seek(0, os.SEEK_END)
         file.write(json.dumps(row).encode() + b"\n")  # ASCII: half a character survives as an escape
         file.flush()
+        self.places.put(_bytes(key), place)
 
 
 def _bytes(key: str) -> bytes:

@@ -94,6 +94,8 @@ def _room() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+            raise
         raise UsageError(
             f"the temporary table of the rows seen so far cannot grow: {error}",
             todo="make room where temporary files go (/var/tmp), or name a folder with more: SQLITE_TMPDIR=FOLDER",

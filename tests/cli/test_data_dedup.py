@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from support.suites import write_rows
 
 from harness.cli import call
+from harness.quality.novelty import Match, ShelvedNovelty
 
 ROWS = [
     {"prompt": "Name three fruits.", "completion": "Apple, pear, plum."},
@@ -77,3 +79,50 @@ def test_a_threshold_that_cannot_be_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert call(["data", "dedup", str(file), "--method", "minhash", "--threshold", "7"]) == 3
     assert call(["data", "dedup", str(file), "--threshold", "0.5"]) == 3
     assert "exact has no threshold" in capsys.readouterr().err
+
+
+class Watched(ShelvedNovelty):
+    """Shelves early, and remembers how many rows are read ahead."""
+
+    ahead: ClassVar[list[int]] = []
+
+    def __init__(self, *, threshold: float) -> None:
+        super().__init__(threshold=threshold, memory=20_000)
+
+    def older(self, texts: Sequence[str]) -> list[Match | None]:
+        self.ahead.append(len(texts))
+        return super().older(texts)
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    monkeypatch.setattr("harness.quality.dedup.ShelvedNovelty", Watched)
+    Watched.ahead.clear()
+    return Watched.ahead
+
+
+def test_what_goes_aside_keeps_the_order_of_the_file_where_rows_are_read_ahead(tmp_path: Path, ahead: list[int]) -> None:
+    rows = [json.dumps({"prompt": f"q{i} x{i} y{i}", "completion": f"a{i} b{i}"}) for i in range(300)]
+    for place in range(290, 0, -20):
+        rows[place:place] = [rows[place - 1], '{"prompt": ']
+    file = tmp_path / "train.jsonl"
+    file.write_text("\n".join(rows) + "\n")
+    assert call(["data", "dedup", str(file), "--method", "rouge", "--out", str(tmp_path / "k.jsonl")]) == 0
+    gone = [(row["line"], row["code"], row.get("nearest")) for row in lines(tmp_path / "k.jsonl.dropped.jsonl")]
+    again = [number for number, row in enumerate(rows, 1) if rows.index(row) < number - 1]
+    assert [line for line, _, _ in gone] == sorted({*again, rows.index('{"prompt": ') + 1})
+    assert all(near == (f"{file}:{line - 1}" if code == "duplicate-rouge" else None) for line, code, near in gone)
+    assert [row["prompt"] for row in lines(tmp_path / "k.jsonl")] == [f"q{i} x{i} y{i}" for i in range(300)]
+    assert max(ahead) > 20
+
+
+def test_fewer_rows_are_read_ahead_where_they_are_large(
+    tmp_path: Path, ahead: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By instruction: the answers, which nobody compares, take memory as well."""
+    monkeypatch.setattr("harness.quality.dedup._READ_AHEAD_HELD", 50_000)
+    rows = [{"prompt": f"q{i} x{i} y{i}", "completion": "x" * 5000} for i in range(300)]
+    file = write_rows(tmp_path / "train.jsonl", rows)
+    assert call(["data", "dedup", str(file), "--method", "rouge", "--by", "instruction", "--json"]) == 0
+    assert 1 < max(ahead) <= 10
+    assert sum(ahead) == 300

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.errors import DataError
 from harness.quality import Dropped, Example, Kind, Turn, read_examples, write_dropped, write_examples
 from harness.quality import jsonarray as arrays
+from harness.quality.examples import weight
 from harness.quality.files import DroppedFile, open_examples
 from harness.quality.records import read_records
 from harness.rows import BadRow
@@ -250,3 +251,13 @@ def test_dropped_rows_are_kept_with_place_and_reason(tmp_path: Path) -> None:
     with DroppedFile(tmp_path / "d.jsonl"):
         pass
     assert (tmp_path / "d.jsonl").read_text() == ""  # an earlier run's rows would be taken for this one's
+
+
+def test_a_row_weighs_what_all_its_columns_hold_however_deep() -> None:
+    deep: Any = "x"
+    for _ in range(5000):
+        deep = [deep]
+    assert 1000 <= weight(Example(Kind.PROMPT, raw={"prompt": "q" * 1000})) < 1300
+    assert 3000 <= weight(Example(Kind.PROMPT, raw={"a": [{"b": "q" * 1000}, b"q" * 1000], "q" * 1000: 1})) < 3700
+    assert weight(Example(Kind.PROMPT, raw={"a": deep})) > 5000
+    assert 500 <= weight(Dropped("f", 1, "unreadable", "is not JSON", text="q" * 500)) < 700

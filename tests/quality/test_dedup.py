@@ -172,7 +172,7 @@ def test_rouge_decides_alike_whether_texts_are_in_memory_or_on_disk(monkeypatch:
 
 def test_rows_are_read_ahead_by_their_length_not_their_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.quality.dedup.ShelvedNovelty", partial(ShelvedNovelty, memory=1))
-    monkeypatch.setattr("harness.quality.dedup._READ_AHEAD_CHARACTERS", 1000)
+    monkeypatch.setattr("harness.quality.dedup._READ_AHEAD_TEXT", 1000)
     read = 0
 
     def rows() -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections import deque
@@ -118,6 +119,11 @@ def test_dedup_says_that_the_disk_is_full_and_leaves_no_half_file(
         assert call(["data", "dedup", str(rows), "--method", method, *written]) == 3
     assert "the temporary table of the rows seen so far cannot grow" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_other_faults_than_a_full_disk_are_not_called_one() -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        Scratch().rows("select * from elsewhere")
 
 
 def test_a_table_of_one_scratch_is_not_anothers() -> None:
