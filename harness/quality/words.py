@@ -39,7 +39,7 @@ class Worded:
 def worded(text: str) -> Worded:
     """The words of a text and where they stand. Full-width and composed letters are made one (NFKC) first."""
     plain = unicodedata.normalize("NFKC", text)
-    found = list(_WORD.finditer(plain))
+    found = list(_ASCII_WORD.finditer(plain.lower()) if plain.isascii() else _WORD.finditer(plain))  # the same, sooner
     return Worded(
         plain,
         tuple(match.group().lower() for match in found),
@@ -50,7 +50,7 @@ def worded(text: str) -> Worded:
 
 def words(text: str) -> list[str]:
     """The lower-cased words alone."""
-    if text.isascii():  # the same words, found three times as fast
+    if text.isascii():  # the same words, three times as fast
         return _ASCII_WORD.findall(text.lower())
     return [word.lower() for word in _WORD.findall(unicodedata.normalize("NFKC", text))]
 
