@@ -152,10 +152,10 @@ print(kept, (after - before) // 1024)
 
 
 @pytest.mark.parametrize(
-    ("method", "few", "many"), [("exact", 20_000, 120_000), ("minhash", 8000, 20_000), ("rouge", 16_000, 36_000)]
+    ("method", "few", "many"), [("exact", 20_000, 120_000), ("minhash", 8000, 20_000), ("rouge", 8000, 24_000)]
 )
 def test_memory_does_not_grow_with_the_rows(method: str, few: int, many: int) -> None:
     """What a row takes on the heap otherwise: exact 150 bytes, minhash 4 KB, rouge 0.6 KB."""
     kept, grown = (int(figure) for figure in alone(MEASURED, method, few, many).split())
     assert kept > many * 0.9
-    assert grown <= 6, f"{grown} MB"
+    assert grown <= 5, f"{grown} MB"
