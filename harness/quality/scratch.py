@@ -23,6 +23,7 @@ class Scratch:
     """
 
     def __init__(self, *tables: str, cache: int = 48) -> None:
+        # Used by one thread at a time, but whichever thread drops the last reference closes it.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._database.close)
         # Nobody reads it after a crash, so nothing is journalled or flushed, and one transaction lasts to the end.
