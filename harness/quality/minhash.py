@@ -19,7 +19,7 @@ from harness.quality.words import shingles
 
 SHINGLE = 3  # words
 _PERMUTATIONS = 128
-_WAITING = 1 << 17
+_WAITING = 1 << 17  # band keys in memory, some 26 MB, before they go to the table
 
 
 class Proposals:
